@@ -1,0 +1,169 @@
+/* The fast lossless coder of floating point tensors: integer differences to a
+ * base given the exponent of the base, or the values themselves, in classes
+ * coded by a few static rANS tables that a whole update shares.
+ *
+ * Making an update takes two passes over the tensors:
+ *
+ *   pass 1  for each tensor: fast_stats_reset, fast_stats_add in pieces, then
+ *           fast_plan_add; after the last one fast_plan_solve, which yields the
+ *           tables, and fast_plan_coding for each tensor
+ *   pass 2  for each segment: fast_enc_begin, fast_enc_piece for each run of
+ *           elements in file order, fast_enc_finish
+ *
+ * The reader gets tables and codings through the header of the update and
+ * calls fast_dec_* with the same pieces in the same order. Pieces may be
+ * divided differently on the two sides as long as dtype and coding agree for
+ * each element.
+ *
+ * Elements are little-endian runs at any alignment. Every bit pattern, NaNs
+ * included, comes back unchanged.
+ *
+ * Byte layout: codec/FORMAT.md, "rANS tables", "Classes" and "Segment coded
+ * fast". */
+#ifndef CODEC_LOSSLESS_FAST_H
+#define CODEC_LOSSLESS_FAST_H
+
+#include "codec/base/reader.h"
+#include "codec/base/status.h"
+#include "codec/base/writer.h"
+#include "codec/entropy/freq.h"
+#include "codec/model/dtype.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAST_TABLES_MAX 16u
+#define FAST_RUNS_MAX   16u
+/* Most target bytes one segment may hold for this coder. */
+#define FAST_SEGMENT_BYTES_MAX (2u << 20)
+/* Most bytes of a serialised coding and of serialised tables. */
+#define FAST_CODING_BYTES_MAX 32u
+#define FAST_TABLES_BYTES_MAX 1024u
+
+/* The tables of one update. count may be 0 when no tensor is coded fast. */
+struct fast_tables {
+    unsigned count;
+    struct freq_table table[FAST_TABLES_MAX];
+};
+
+enum fast_mode {
+    FAST_FULL = 0, /* no base is used */
+    FAST_DELTA = 1 /* difference to a base of the same dtype */
+};
+
+/* From which base exponent on which table is used. */
+struct fast_run {
+    uint8_t first_exponent;
+    uint8_t table;
+};
+
+/* How one tensor is coded. Made by fast_plan_coding or fast_coding_read. */
+struct fast_coding {
+    uint8_t mode;          /* enum fast_mode */
+    uint8_t run_count;     /* 1 .. FAST_RUNS_MAX, 1 for FAST_FULL */
+    uint16_t scale;        /* size of the changes in half octaves */
+    uint16_t direct_end;   /* base exponents below it: the value, not the
+                              difference; 0 = none, 256 = all (FAST_FULL) */
+    uint16_t direct_first; /* half octave of the first class of values */
+    struct fast_run run[FAST_RUNS_MAX];
+};
+
+/* True when the coder takes elements of this dtype: F64 F32 F16 BF16. */
+bool fast_dtype_ok(enum dtype dtype);
+
+void fast_tables_write(const struct fast_tables *tables, struct writer *wr);
+
+/* CORRUPT: a table does not sum to its scale or padding is not zero; LIMIT: too
+ * many tables; TRUNCATED. On error tables->count is 0. */
+enum status fast_tables_read(struct reader *rd, struct fast_tables *tables)
+    MUST_CHECK;
+
+/* dtype and the count of tables are known to both sides. */
+void fast_coding_write(const struct fast_coding *coding, struct writer *wr);
+
+/* CORRUPT: exponents not rising, a table that does not exist, a field outside
+ * what dtype allows; TRUNCATED. */
+enum status fast_coding_read(struct reader *rd, enum dtype dtype,
+                             unsigned table_count, struct fast_coding *coding)
+    MUST_CHECK;
+
+/* Statistics of one tensor, about 0.7 MiB, made for reuse. NULL: no memory. */
+struct fast_stats *fast_stats_new(void);
+void fast_stats_free(struct fast_stats *stats);
+
+/* Starts a tensor. dtype must satisfy fast_dtype_ok. */
+void fast_stats_reset(struct fast_stats *stats, enum dtype dtype);
+
+/* Adds elem_count elements; base is NULL when the tensor has none. Either all
+ * or no pieces of a tensor have a base. */
+void fast_stats_add(struct fast_stats *stats, const uint8_t *base,
+                    const uint8_t *target, size_t elem_count);
+
+/* Elements added, and how many differ from the base (all, without a base). */
+uint64_t fast_stats_count(const struct fast_stats *stats);
+uint64_t fast_stats_changed(const struct fast_stats *stats);
+
+/* A plan keeps about 1 kB a tensor. NULL: no memory. */
+struct fast_plan *fast_plan_new(void);
+void fast_plan_free(struct fast_plan *plan);
+
+/* Adds the tensor in stats, which may then be reset; *index counts from 0 in
+ * the order of the calls. NO_MEMORY. */
+enum status fast_plan_add(struct fast_plan *plan,
+                          const struct fast_stats *stats, size_t *index)
+    MUST_CHECK;
+
+/* Chooses the tables and each tensor's coding. NO_MEMORY. */
+enum status fast_plan_solve(struct fast_plan *plan, struct fast_tables *tables)
+    MUST_CHECK;
+
+/* The coding of a tensor after fast_plan_solve: FAST_DELTA, or FAST_FULL where
+ * there is no base or it does not help. Returns its estimated size in bits,
+ * the coding's own bytes included, to compare with raw. Deterministic: integer
+ * arithmetic only. */
+uint64_t fast_plan_coding(const struct fast_plan *plan, size_t index,
+                          struct fast_coding *coding);
+
+/* The encoder, allocated once for segments of up to segment_bytes_max (<=
+ * FAST_SEGMENT_BYTES_MAX) target bytes; it takes about 4 times that. tables is
+ * copied. NULL: no memory. */
+struct fast_enc *fast_enc_new(const struct fast_tables *tables,
+                              size_t segment_bytes_max);
+void fast_enc_free(struct fast_enc *enc);
+
+void fast_enc_begin(struct fast_enc *enc);
+
+/* Adds elem_count elements. base is ignored by FAST_FULL. coding must be valid
+ * for dtype and the tables. Any coding codes any values, some badly.
+ * LIMIT: the segment gets longer than segment_bytes_max; nothing was added. */
+enum status fast_enc_piece(struct fast_enc *enc,
+                           const struct fast_coding *coding, enum dtype dtype,
+                           const uint8_t *base, const uint8_t *target,
+                           size_t elem_count) MUST_CHECK;
+
+/* Writes the segment's stream, which knows its own length. With no element it
+ * is one byte. At most 160 bytes plus 5/4 of the target bytes. */
+void fast_enc_finish(struct fast_enc *enc, struct writer *wr);
+
+/* The decoder, allocated once (about 200 kB) and reused. NULL: no memory. */
+struct fast_dec *fast_dec_new(const struct fast_tables *tables);
+void fast_dec_free(struct fast_dec *dec);
+
+/* Starts the stream at rd, which is left just past it; its bytes are borrowed
+ * until fast_dec_finish. TRUNCATED, CORRUPT. */
+enum status fast_dec_begin(struct fast_dec *dec, struct reader *rd) MUST_CHECK;
+
+/* Decodes the next elem_count elements. base is ignored by FAST_FULL; out may
+ * be base itself (in place) but not overlap it otherwise. A stream that ends
+ * early yields defined nonsense, which fast_dec_finish reports. */
+void fast_dec_piece(struct fast_dec *dec, const struct fast_coding *coding,
+                    enum dtype dtype, const uint8_t *base, uint8_t *out,
+                    size_t elem_count);
+
+/* TRUNCATED: more was asked for than the stream holds; CORRUPT: less, or the
+ * final states are wrong. Only OK says that the elements are what was coded,
+ * up to damage that a hash must find. */
+enum status fast_dec_finish(struct fast_dec *dec) MUST_CHECK;
+
+#endif
