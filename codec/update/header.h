@@ -1,0 +1,87 @@
+/* The header of an update: where it leads from and to, how each range of the
+ * target is coded, and the size and hash of each coded segment. The update's
+ * id is the hash of these bytes.
+ *
+ * A header is read from hostile peers: every count is tested against limits
+ * and the bytes left before it sizes anything.
+ * Ref: codec/FORMAT.md, "Update header". */
+#ifndef CODEC_UPDATE_HEADER_H
+#define CODEC_UPDATE_HEADER_H
+
+#include "codec/base/hash.h"
+#include "codec/base/writer.h"
+#include "codec/model/dtype.h"
+#include "codec/update/tree.h"
+
+#define UPDATE_VERSION            1u
+#define UPDATE_SEGMENT_HASH_BYTES 16u
+#define UPDATE_RECORDS_MAX        65536u
+#define UPDATE_TABLES_MAX         65536u     /* bytes of all shared tables */
+#define UPDATE_SEGMENT_SIZE_MAX   (1u << 20) /* of the target, a segment */
+#define UPDATE_SEGMENT_CODED_MAX  (UPDATE_SEGMENT_SIZE_MAX + 1024u)
+
+/* No header is larger: 4 KiB, 64 bytes a record, 24 a segment, tables. */
+#define UPDATE_HEADER_MAX                                       \
+    (4096u + 64u * UPDATE_RECORDS_MAX + 24u * TREE_BLOCKS_MAX + \
+     UPDATE_TABLES_MAX)
+
+struct update_segment {
+    uint64_t offset; /* of its coded bytes, counted from the first segment's */
+    uint32_t size;   /* coded bytes; 0: it changes nothing */
+    uint8_t hash[UPDATE_SEGMENT_HASH_BYTES]; /* of the coded bytes */
+};
+
+struct update_record; /* one range of the target: codec/update/record.h */
+struct fast_tables;
+
+/* Parsed form. Owned by whoever parsed it: update_header_free. */
+struct update_header {
+    bool has_base;
+    struct hash base_tree; /* zero without a base */
+    struct hash target_tree;
+    uint64_t base_size; /* 0 without a base */
+    struct tree_shape target;
+    uint8_t segment_log; /* a segment is 1 << segment_log whole blocks */
+
+    struct update_record *records; /* in order, covering the target */
+    uint32_t record_count;
+    struct fast_tables *tables; /* NULL when no record needs them */
+
+    struct update_segment *segments;
+    uint32_t segment_count;
+    uint64_t coded_size; /* of all segments */
+};
+
+/* Reads the exact bytes of a header.
+ *
+ * out   zeroed on error; else release with update_header_free. Keeps nothing
+ *       of bytes.
+ * UNSUPPORTED  a newer version of the format
+ * TRUNCATED, CORRUPT, LIMIT, NO_MEMORY */
+enum status update_header_parse(struct bytes bytes, struct update_header *out,
+                                struct diag *diag) MUST_CHECK;
+
+void update_header_free(struct update_header *header);
+
+/* The update's id: the hash of its header. */
+void update_id(struct bytes header, struct hash *out);
+
+/* Most bytes an update to a target of this size may take, header included;
+ * above it update_header_parse answers LIMIT. */
+uint64_t update_bytes_max(uint64_t target_size);
+
+/* Where segment index lies in the target; index < segment_count. */
+uint64_t update_segment_offset(const struct update_header *header,
+                               uint32_t index);
+uint32_t update_segment_target_size(const struct update_header *header,
+                                    uint32_t index);
+
+/* The blocks segment index covers: the first and how many. */
+void update_segment_blocks(const struct update_header *header, uint32_t index,
+                           uint32_t *first, uint32_t *count);
+
+/* The hash of coded segment bytes as the directory keeps it. */
+void update_segment_hash(struct bytes coded,
+                         uint8_t out[UPDATE_SEGMENT_HASH_BYTES]);
+
+#endif

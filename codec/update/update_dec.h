@@ -1,0 +1,41 @@
+/* Decodes an update, any segment alone, from nothing but its header, the base
+ * and the coded bytes. The coded bytes are hostile until their hash is checked,
+ * and no more trusted afterwards: whoever made the update chose the hash. What
+ * comes out must still be checked against the leaves of the target.
+ *
+ * Memory: some 2 MiB and, for a segment that asks for it, a stretch of the
+ * base of at most UPDATE_PREFIX_MAX bytes. Work is proportional to the output.
+ */
+#ifndef CODEC_UPDATE_UPDATE_DEC_H
+#define CODEC_UPDATE_UPDATE_DEC_H
+
+#include "codec/base/source.h"
+#include "codec/update/header.h"
+
+#define UPDATE_PREFIX_MAX (8u << 20)
+
+struct update_dec;
+
+/* header  borrowed until update_dec_free
+ * base    borrowed until update_dec_free; NULL exactly when the header has no
+ *         base. Its size must be the header's base_size, else BAD_BASE; that
+ *         its tree is base_tree is for the caller to know. */
+enum status update_dec_new(const struct update_header *header,
+                           const struct source *base, struct update_dec **out)
+    MUST_CHECK;
+void update_dec_free(struct update_dec *dec);
+
+/* Decodes segment index.
+ *
+ * coded  its exact coded bytes; empty for one that changes nothing
+ * out    size bytes; size == update_segment_target_size(header, index)
+ *
+ * MISMATCH   the coded bytes do not have the hash of the directory
+ * CORRUPT, TRUNCATED, LIMIT, UNSUPPORTED  the update is malformed
+ * NO_MEMORY, or what the base answers. diag names segment and offset.
+ * On error out is unspecified. */
+enum status update_dec_segment(struct update_dec *dec, uint32_t index,
+                               struct bytes coded, uint8_t *out, size_t size,
+                               struct diag *diag) MUST_CHECK;
+
+#endif
