@@ -1,0 +1,35 @@
+#!/bin/sh
+# A file exports only symbols that begin with its own name (record.c of
+# store/: store_record), and no library has writable file-scope state.
+set -u
+build=${DM_BUILDDIR:-build}
+symbols=$(for lib in codec protocol store; do
+    [ ! -f "$build/lib$lib.a" ] || nm -A --defined-only "$build/lib$lib.a"
+done 2>/dev/null | grep -vE '(asan|ubsan|lsan|sancov|odr_)')
+echo "1..2"
+# "path/libX.a:file.o:address T name"
+bad=$(echo "$symbols" | awk '$2 ~ /^[TDBR]$/ {
+    split($1, part, ":"); file = part[2]; sub(/\.o$/, "", file)
+    sub(/^lib[a-z]*_a-/, "", file)
+    store = part[1] ~ /libstore\.a$/
+    if (index($3, file "_") != 1 && !(store && index($3, "store_" file) == 1) &&
+        !(file == "status" && index($3, "diag_") == 1))
+        print file ".c exports " $3 }')
+if [ -z "$bad" ]; then
+    echo "ok 1 - exported names begin with the name of their file"
+else
+    echo "not ok 1 - exported names begin with the name of their file"
+    echo "$bad" | sed 's/^/# /'
+fi
+bad=$(for lib in codec protocol store; do
+    [ ! -f "$build/lib$lib.a" ] || objdump -t "$build/lib$lib.a"
+done 2>/dev/null | awk '/file format/ { file = $1 }
+    $4 ~ /^\.(data|bss)$/ && $NF !~ /^(__|\.|_)/ { print file " " $NF }
+    $3 ~ /^\.(data|bss)$/ && $NF !~ /^(__|\.|_)/ { print file " " $NF }' |
+    grep -vE '(asan|ubsan|lsan|sancov|odr_)')
+if [ -z "$bad" ]; then
+    echo "ok 2 - no writable file-scope state"
+else
+    echo "not ok 2 - no writable file-scope state"
+    echo "$bad" | sed 's/^/# /'
+fi
