@@ -12,6 +12,43 @@
 #define LIMIT_RECORD_BYTES      8192u /* one COSE_Sign envelope, whole */
 #define LIMIT_RECORD_SIGNATURES 16u   /* in one envelope */
 
+/* Names. */
+#define LIMIT_MODEL_NAME_BYTES  128u
+#define LIMIT_NAME_BYTES        64u /* role, channel, fleet, label key, value */
+#define LIMIT_RECORD_NAME_BYTES 192u /* "model#n" fits */
+
+/* What records say. */
+#define LIMIT_BODY_KEYS        64u /* pairs of one map, unknown keys included */
+#define LIMIT_BODY_HEALS       8u
+#define LIMIT_ROLES            32u
+#define LIMIT_ROLE_KEYS        16u
+#define LIMIT_REVOKED          64u
+#define LIMIT_LABELS           16u
+#define LIMIT_VECTOR           16u /* publisher roles in one model's vector */
+#define LIMIT_PARENTS          8u
+#define LIMIT_CHANNEL_ENTRIES  64u
+#define LIMIT_CHANNEL_TESTS    8u
+#define LIMIT_STATUS_MODELS    32u
+#define LIMIT_STATUS_ADDRESSES 4u
+#define LIMIT_STATUS_HELD      32u
+#define LIMIT_STATUS_TEXT      200u
+
+/* Trust. */
+#define LIMIT_AUTHOR_SLOTS 1024u /* of one role; the lowest slots are kept */
+#define LIMIT_NODE_SLOTS   16u   /* of one node */
+#define LIMIT_PSK_NODES    256u  /* self-signed certificates in a fleet */
+#define LIMIT_FLOOR_WINDOW 64u   /* n - floor of a version is below this */
+
+/* Digest tries. */
+#define LIMIT_TRIE_LEAF_ENTRIES 31u /* of more, children are shown */
+
+/* Manifests. */
+#define LIMIT_MANIFEST_FILES      64u
+#define LIMIT_MANIFEST_PATH_PARTS 8u
+#define LIMIT_MANIFEST_META       64u
+#define LIMIT_MANIFEST_META_BYTES 16384u /* of all keys and values */
+#define LIMIT_MANIFEST_BYTES      (2097152u + 393216u) /* leaves and the rest */
+
 /* Noise and its frames. */
 #define LIMIT_NOISE_MESSAGE_BYTES   65535u /* by the specification */
 #define LIMIT_FRAME_PLAIN_BYTES     16384u /* plaintext of one transport frame */
