@@ -6,6 +6,7 @@
 #define PROTOCOL_SLOT_H
 
 #include "codec/base/hash.h"
+#include "codec/base/status.h"
 #include "protocol/limits.h"
 #include "protocol/node_id.h"
 
