@@ -1,6 +1,9 @@
 /* Every cryptographic primitive of the protocol: a thin face over libsodium.
  * Beside codec/base/hash.c the only file that knows the library.
  *
+ * libsodium exports names of the same prefix: where one is taken ours is longer
+ * (crypto_sign_message, crypto_digest).
+ *
  * Functions that cannot fail once crypto_init has succeeded return void.
  * Secrets are wiped by their owner with crypto_wipe. */
 #ifndef PROTOCOL_CRYPTO_H
@@ -69,8 +72,8 @@ void crypto_sign_key_generate(const struct rng *rng,
 void crypto_sign_key_seed(const struct crypto_sign_key *key,
                           uint8_t out[CRYPTO_SEED_BYTES]);
 struct node_id crypto_sign_key_id(const struct crypto_sign_key *key);
-void crypto_sign(const struct crypto_sign_key *key, struct bytes msg,
-                 struct crypto_signature *out);
+void crypto_sign_message(const struct crypto_sign_key *key, struct bytes msg,
+                         struct crypto_signature *out);
 
 /* Strict: BAD_SIGNATURE also for keys or R of small order, keys not in their
  * one encoding, and S not below the order of the group. */
@@ -121,11 +124,11 @@ size_t crypto_hash_size(enum crypto_hash_kind kind);
 
 /* Hash of a followed by b; out has crypto_hash_size bytes and may overlap
  * either. */
-void crypto_hash(enum crypto_hash_kind kind, struct bytes a, struct bytes b,
-                 uint8_t *out);
+void crypto_digest(enum crypto_hash_kind kind, struct bytes a, struct bytes b,
+                   uint8_t *out);
 
 /* HMAC (RFC 2104) of a followed by b under key of at most one block (64 bytes).
- * out as for crypto_hash. */
+ * out as for crypto_digest. */
 void crypto_hmac(enum crypto_hash_kind kind, struct bytes key, struct bytes a,
                  struct bytes b, uint8_t *out);
 
