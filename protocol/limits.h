@@ -61,15 +61,14 @@
 #define LIMIT_TRIE_NODES     64u  /* nodes in a TRIE, groups in a LEAF */
 #define LIMIT_LEAF_ENTRIES   512u /* in one LEAF */
 #define LIMIT_GET_SLOTS      256u /* in one GET */
-#define LIMIT_HAVE_UPDATES   4u
-#define LIMIT_ASK_BASES      4u
-#define LIMIT_ASK_RANGES     64u
-#define LIMIT_OFFER_UPDATES  16u
 #define LIMIT_PEERS_ADDRS    16u
 #define LIMIT_ADDR_BYTES     255u /* "HOST:PORT" */
 #define LIMIT_SOFTWARE_BYTES 64u
 #define LIMIT_BYE_TEXT_BYTES 128u
-#define LIMIT_MESSAGE_KEYS   32u   /* pairs in a message's map */
-#define LIMIT_BITMAP_BYTES   8192u /* 65,536 blocks */
+#define LIMIT_MESSAGE_KEYS   32u /* pairs in a message's map */
+
+/* Sessions. */
+#define LIMIT_HANDSHAKE_CERT_BYTES 3072u /* certificate in a handshake */
+#define LIMIT_REPLAY_KEYS          4096u /* first messages remembered */
 
 #endif
