@@ -3,6 +3,7 @@
 #ifndef CODEC_ENTROPY_FREQ_H
 #define CODEC_ENTROPY_FREQ_H
 
+#include "codec/base/bits.h"
 #include "codec/base/status.h"
 
 #include <stdbool.h>
@@ -24,32 +25,24 @@ struct freq_table {
     uint8_t pivot;
 };
 
-/* Bits, least significant first in each byte. */
-struct freq_bits {
-    uint8_t *data; /* NULL: only counts; const when reading */
-    size_t size;   /* bytes there are */
-    size_t pos;    /* bit position */
-    enum status status;
-};
-
-/* The table nearest to the histogram. Symbols that occur get a frequency of at
- * least 1 unless they are fewer than about 1 in 16384, in which case the escape
- * stands for them. An empty histogram is all escapes. */
+/* A table near to the histogram. Symbols that occur get a frequency of at least
+ * 1 unless they are fewer than 1 in 16384, in which case the escape stands for
+ * them. An empty histogram is all escapes. */
 void freq_normalise(const uint64_t hist[FREQ_SYMS], struct freq_table *table);
 
 /* CORRUPT unless table obeys the rules above. */
 enum status freq_check(const struct freq_table *table) MUST_CHECK;
 
-void freq_write(const struct freq_table *table, struct freq_bits *bits);
+void freq_write(const struct freq_table *table, struct bit_writer *bw);
 
-/* TRUNCATED, CORRUPT. */
-enum status freq_read(struct freq_bits *bits, struct freq_table *table)
-    MUST_CHECK;
+/* Bits that freq_write takes. */
+unsigned freq_bits(const struct freq_table *table);
 
-void freq_bits_put(struct freq_bits *bits, uint32_t value, unsigned count);
-uint32_t freq_bits_get(struct freq_bits *bits, unsigned count);
+/* A failure is noted in the reader below br: TRUNCATED or CORRUPT. The table is
+ * then unspecified. */
+void freq_read(struct bit_reader *br, struct freq_table *table);
 
-/* log2(v) in 1/65536, rounded down; v > 0. Exact to 1/65536. */
+/* log2(v) in 1/65536, at most 4/65536 too small; v > 0. */
 uint32_t freq_log2(uint64_t v);
 
 /* The cost of each symbol in 1/65536 bit; that of the escape plus

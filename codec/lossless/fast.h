@@ -60,11 +60,12 @@ struct fast_run {
 
 /* How one tensor is coded. Made by fast_plan_coding or fast_coding_read. */
 struct fast_coding {
-    uint8_t mode;          /* enum fast_mode */
-    uint8_t run_count;     /* 1 .. FAST_RUNS_MAX, 1 for FAST_FULL */
-    uint16_t scale;        /* size of the changes in half octaves */
-    uint16_t direct_end;   /* base exponents below it: the value, not the
-                              difference; 0 = none, 256 = all (FAST_FULL) */
+    uint8_t mode;      /* enum fast_mode */
+    uint8_t run_count; /* 1 .. FAST_RUNS_MAX, 1 for FAST_FULL */
+    uint16_t scale; /* size of the changes in half octaves; 0 for FAST_FULL */
+    /* Below this base exponent the value is coded, not the difference: 0 never,
+     * 256 always (FAST_FULL). */
+    uint16_t direct_end;
     uint16_t direct_first; /* half octave of the first class of values */
     struct fast_run run[FAST_RUNS_MAX];
 };

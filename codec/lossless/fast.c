@@ -1,0 +1,132 @@
+/* Tables and codings of the fast coder: their bytes, and how a coding becomes
+ * contexts. */
+#include "codec/lossless/fast.h"
+
+#include "codec/lossless/fast_context.h"
+
+#include <string.h>
+
+#define COUNT_BITS 5
+
+bool fast_dtype_ok(enum dtype dtype)
+{
+    struct classes_format format;
+    return classes_format(dtype, &format);
+}
+
+void fast_tables_write(const struct fast_tables *tables, struct writer *wr)
+{
+    struct bit_writer bw;
+    bit_writer_init(&bw, wr);
+    bit_writer_put(&bw, tables->count, COUNT_BITS);
+    for (unsigned i = 0; i < tables->count; i++)
+        freq_write(&tables->table[i], &bw);
+    bit_writer_finish(&bw);
+}
+
+enum status fast_tables_read(struct reader *rd, struct fast_tables *tables)
+{
+    memset(tables, 0, sizeof(*tables));
+    struct bit_reader br;
+    bit_reader_init(&br, rd);
+    unsigned count = bit_reader_get(&br, COUNT_BITS);
+    if (count > FAST_TABLES_MAX)
+        reader_fail(rd, STATUS_LIMIT);
+    for (unsigned i = 0; i < count && !reader_status(rd); i++)
+        freq_read(&br, &tables->table[i]);
+    bit_reader_finish(&br);
+    if (!reader_status(rd))
+        tables->count = count;
+    return reader_status(rd);
+}
+
+void fast_coding_write(const struct fast_coding *coding, struct writer *wr)
+{
+    struct bit_writer bw;
+    bit_writer_init(&bw, wr);
+    bool delta = coding->mode == FAST_DELTA;
+    bit_writer_put(&bw, coding->mode, 1);
+    if (delta) {
+        bit_writer_put(&bw, coding->run_count - 1u, 4);
+        bit_writer_put(&bw, coding->scale, 10);
+        bit_writer_put(&bw, coding->direct_end, 9);
+    }
+    if (coding->direct_end)
+        bit_writer_put(&bw, coding->direct_first, 12);
+    for (unsigned i = 0; i < coding->run_count; i++) {
+        if (i)
+            bit_writer_put(&bw, coding->run[i].first_exponent, 8);
+        bit_writer_put(&bw, coding->run[i].table, 4);
+    }
+    bit_writer_finish(&bw);
+}
+
+static bool runs_ok(const struct fast_coding *coding, unsigned table_count)
+{
+    for (unsigned i = 0; i < coding->run_count; i++) {
+        const struct fast_run *run = &coding->run[i];
+        if (run->table >= table_count ||
+            (i && run->first_exponent <= run[-1].first_exponent))
+            return false;
+    }
+    return true;
+}
+
+enum status fast_coding_read(struct reader *rd, enum dtype dtype,
+                             unsigned table_count, struct fast_coding *coding)
+{
+    memset(coding, 0, sizeof(*coding));
+    struct classes_format format;
+    if (!classes_format(dtype, &format))
+        reader_fail(rd, STATUS_CORRUPT);
+    struct bit_reader br;
+    bit_reader_init(&br, rd);
+    coding->mode = (uint8_t)bit_reader_get(&br, 1);
+    coding->run_count = 1;
+    coding->direct_end = CLASSES_EXPONENTS;
+    if (coding->mode == FAST_DELTA) {
+        coding->run_count = (uint8_t)(1 + bit_reader_get(&br, 4));
+        coding->scale = (uint16_t)bit_reader_get(&br, 10);
+        coding->direct_end = (uint16_t)bit_reader_get(&br, 9);
+    }
+    if (coding->direct_end)
+        coding->direct_first = (uint16_t)bit_reader_get(&br, 12);
+    for (unsigned i = 0; i < coding->run_count; i++) {
+        if (i)
+            coding->run[i].first_exponent = (uint8_t)bit_reader_get(&br, 8);
+        coding->run[i].table = (uint8_t)bit_reader_get(&br, 4);
+    }
+    bit_reader_finish(&br);
+    if (!reader_status(rd) && (!runs_ok(coding, table_count) ||
+                               coding->direct_end > CLASSES_EXPONENTS ||
+                               coding->direct_first >= format.half_octaves))
+        reader_fail(rd, STATUS_CORRUPT);
+    return reader_status(rd);
+}
+
+void fast_context_set(struct fast_context *context,
+                      const struct fast_coding *coding, enum dtype dtype)
+{
+    struct classes_format format = {0};
+    (void)classes_format(dtype, &format);
+    if (context->rows_width != format.width)
+        classes_rows_init(context->rows, format.width);
+    context->rows_width = format.width;
+    context->format = format;
+    context->has_base = coding->mode == FAST_DELTA;
+    context->direct_first = coding->direct_first;
+    classes_row_direct(context->rows[CLASSES_ROW_DIRECT], &format,
+                       coding->direct_first);
+    unsigned run = 0;
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (run + 1u < coding->run_count &&
+            e >= coding->run[run + 1].first_exponent)
+            run++;
+        unsigned row = e < coding->direct_end
+                           ? CLASSES_ROW_DIRECT
+                           : classes_row(&format, coding->scale, e);
+        context->by_exponent[e] =
+            (uint16_t)((unsigned)coding->run[run].table << RANS_TABLE_SHIFT |
+                       row << FAST_ROW_SHIFT);
+    }
+}

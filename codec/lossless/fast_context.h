@@ -1,0 +1,75 @@
+/* What encoder and decoder of the fast coder share: a coding spread out to one
+ * context for each base exponent, and access to elements. Private to fast_*. */
+#ifndef CODEC_LOSSLESS_FAST_CONTEXT_H
+#define CODEC_LOSSLESS_FAST_CONTEXT_H
+
+#include "codec/base/bytes.h"
+#include "codec/entropy/rans.h"
+#include "codec/lossless/classes.h"
+#include "codec/lossless/fast.h"
+#include "codec/lossless/ordered.h"
+
+#define FAST_SCALE_MAX 1023u
+#define FAST_ROW_SHIFT 5u
+
+/* Contexts are table << RANS_TABLE_SHIFT | row << FAST_ROW_SHIFT. */
+struct fast_context {
+    struct classes_format format;
+    unsigned rows_width; /* for which rows is filled; 0 = not yet */
+    bool has_base;
+    uint16_t direct_first;
+    uint16_t by_exponent[CLASSES_EXPONENTS];
+    classes_entry rows[CLASSES_ROWS][FREQ_SYMS];
+};
+
+/* coding must be valid for dtype. */
+void fast_context_set(struct fast_context *context,
+                      const struct fast_coding *coding, enum dtype dtype);
+
+static inline bool fast_ctx_direct(uint16_t ctx)
+{
+    return (ctx >> FAST_ROW_SHIFT & (CLASSES_ROWS - 1)) == CLASSES_ROW_DIRECT;
+}
+
+/* Index of a symbol in rows[0]. */
+static inline unsigned fast_ctx_entry(uint16_t ctx)
+{
+    return ctx & ((1u << RANS_TABLE_SHIFT) - 1);
+}
+
+/* width is a constant wherever the following are inlined. */
+static inline uint64_t fast_load(const uint8_t *p, unsigned width)
+{
+    return width == 16 ? load_le16(p)
+                       : (width == 32 ? load_le32(p) : load_le64(p));
+}
+
+static inline void fast_store(uint8_t *p, uint64_t v, unsigned width)
+{
+    if (width == 16)
+        store_le16(p, (uint16_t)v);
+    else if (width == 32)
+        store_le32(p, (uint32_t)v);
+    else
+        store_le64(p, v);
+}
+
+static inline uint64_t fast_ordered(uint64_t v, unsigned width)
+{
+    return width == 16
+               ? ordered_16((uint16_t)v)
+               : (width == 32 ? ordered_32((uint32_t)v) : ordered_64(v));
+}
+
+/* The exponent as contexts see it. */
+static inline unsigned fast_exponent(uint64_t bits, unsigned width,
+                                     unsigned mantissa_bits)
+{
+    unsigned mask = (1u << (width - 1 - mantissa_bits)) - 1;
+    unsigned e = (unsigned)(bits >> mantissa_bits) & mask;
+    if (width != 64)
+        return e;
+    return e < 896 ? 0 : (e > 896 + 255 ? 255 : e - 896);
+}
+
+#endif

@@ -1,0 +1,229 @@
+/* Encoder of the fast coder: collects the symbols of a segment and writes raw
+ * bits as it goes; rANS runs backwards over the symbols at the end. */
+#include "codec/lossless/fast_context.h"
+
+#include <stdlib.h>
+
+#define STORE_SLACK 16u
+
+struct fast_enc {
+    struct fast_context context;
+    struct rans_enc_table rans[FAST_TABLES_MAX];
+    uint32_t coded_syms[FAST_TABLES_MAX]; /* bit s: s has a frequency */
+    uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
+    size_t bytes_max;
+    size_t bytes; /* of the target so far */
+    size_t sym_count;
+    uint8_t *raw_pos;
+    uint64_t raw_acc; /* raw_fill bits not stored yet */
+    unsigned raw_fill;
+    uint16_t *syms;
+    uint8_t *raw;
+    uint8_t *words;
+    size_t words_size;
+};
+
+struct fast_enc *fast_enc_new(const struct fast_tables *tables,
+                              size_t segment_bytes_max)
+{
+    struct fast_enc *enc = calloc(1, sizeof(*enc));
+    if (!enc)
+        return NULL;
+    size_t max = segment_bytes_max < FAST_SEGMENT_BYTES_MAX
+                     ? segment_bytes_max
+                     : FAST_SEGMENT_BYTES_MAX;
+    enc->bytes_max = max;
+    enc->words_size = max + 2; /* a word for 2 bytes, and one to spare */
+    enc->syms = malloc(max + 2);
+    enc->raw = malloc(max + STORE_SLACK);
+    enc->words = malloc(enc->words_size);
+    if (!enc->syms || !enc->raw || !enc->words) {
+        fast_enc_free(enc);
+        return NULL;
+    }
+    for (unsigned i = 0; i < tables->count; i++) {
+        rans_enc_table_init(&enc->rans[i], &tables->table[i]);
+        freq_costs(&tables->table[i], 0, enc->cost[i]);
+        for (unsigned s = 0; s < FREQ_SYMS; s++)
+            if (tables->table[i].freq[s])
+                enc->coded_syms[i] |= 1u << s;
+    }
+    fast_enc_begin(enc);
+    return enc;
+}
+
+void fast_enc_free(struct fast_enc *enc)
+{
+    if (!enc)
+        return;
+    free(enc->syms);
+    free(enc->raw);
+    free(enc->words);
+    free(enc);
+}
+
+void fast_enc_begin(struct fast_enc *enc)
+{
+    enc->bytes = enc->sym_count = 0;
+    enc->raw_pos = enc->raw;
+    enc->raw_acc = 0;
+    enc->raw_fill = 0;
+}
+
+/* The write cursor, in locals of the loop. */
+struct raw_out {
+    uint8_t *pos;
+    uint64_t acc;
+    unsigned fill; /* < 8 between calls */
+};
+
+/* bits <= 56; those above must be zero. Always stores 8 bytes. */
+static inline void put_bits(struct raw_out *out, uint64_t v, unsigned bits)
+{
+    out->acc |= v << out->fill;
+    out->fill += bits;
+    store_le64(out->pos, out->acc);
+    out->pos += out->fill / 8;
+    out->acc >>= out->fill & ~7u;
+    out->fill &= 7;
+}
+
+static inline void put_wide(struct raw_out *out, uint64_t v, unsigned bits)
+{
+    unsigned low = bits < 32 ? bits : 32;
+    put_bits(out, v & ((UINT64_C(1) << low) - 1), low);
+    put_bits(out, v >> low, bits - low);
+}
+
+/* The symbol of a magnitude, below which no table was asked yet. */
+static inline unsigned sym_of(uint64_t magnitude, unsigned row,
+                              unsigned direct_first, unsigned width,
+                              unsigned mantissa_bits)
+{
+    if (!magnitude)
+        return 0;
+    if (magnitude >> (width - 1))
+        return FREQ_SYM_ESCAPE;
+    if (row == CLASSES_ROW_DIRECT)
+        return classes_sym_direct((unsigned)(magnitude >> (mantissa_bits - 1)),
+                                  direct_first);
+    return classes_sym(classes_of(magnitude), row);
+}
+
+/* width, mantissa_bits and has_base are constants where this is inlined. */
+static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
+                              const uint8_t *target, size_t count,
+                              unsigned width, unsigned mantissa_bits,
+                              bool has_base)
+{
+    const struct fast_context *context = &enc->context;
+    const uint64_t mask =
+        width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << (width & 63)) - 1;
+    uint16_t *syms = enc->syms + enc->sym_count;
+    struct raw_out out = {enc->raw_pos, enc->raw_acc, enc->raw_fill};
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits = fast_load(target + i * (width / 8), width), from = 0;
+        unsigned e = 0;
+        if (has_base) {
+            from = fast_load(base + i * (width / 8), width);
+            e = fast_exponent(from, width, mantissa_bits);
+        }
+        uint16_t ctx = context->by_exponent[e];
+        bool direct = !has_base || fast_ctx_direct(ctx);
+        from = direct ? 0 : fast_ordered(from, width);
+        uint64_t d = (fast_ordered(bits, width) - from) & mask;
+        uint64_t sign = d >> (width - 1);
+        uint64_t magnitude = sign ? (0 - d) & mask : d;
+        unsigned row = fast_ctx_entry(ctx) >> FAST_ROW_SHIFT;
+        unsigned sym =
+            sym_of(magnitude, row, context->direct_first, width, mantissa_bits);
+        unsigned table = ctx >> RANS_TABLE_SHIFT;
+        sym = enc->coded_syms[table] >> sym & 1 ? sym : FREQ_SYM_ESCAPE;
+        classes_entry entry = context->rows[row][sym];
+        unsigned raw_bits = entry & 0xff;
+        uint64_t above = entry >> 8;
+        uint64_t r = 2 * magnitude + sign - (above << (raw_bits & 63));
+        r = sym == FREQ_SYM_ESCAPE ? bits : r;
+        if (width == 64)
+            put_wide(&out, r, raw_bits);
+        else
+            put_bits(&out, r, raw_bits);
+        syms[i] = (uint16_t)(table * FREQ_SYMS + sym);
+    }
+    enc->raw_pos = out.pos;
+    enc->raw_acc = out.acc;
+    enc->raw_fill = out.fill;
+    enc->sym_count += count;
+}
+
+static inline void encode_any(struct fast_enc *enc, const uint8_t *base,
+                              const uint8_t *target, size_t count,
+                              unsigned width, unsigned mantissa_bits)
+{
+    if (enc->context.has_base)
+        encode_run(enc, base, target, count, width, mantissa_bits, true);
+    else
+        encode_run(enc, NULL, target, count, width, mantissa_bits, false);
+}
+
+enum status fast_enc_piece(struct fast_enc *enc,
+                           const struct fast_coding *coding, enum dtype dtype,
+                           const uint8_t *base, const uint8_t *target,
+                           size_t elem_count)
+{
+    fast_context_set(&enc->context, coding, dtype);
+    size_t elem_bytes = enc->context.format.width / 8;
+    if (elem_count > (enc->bytes_max - enc->bytes) / elem_bytes)
+        return STATUS_LIMIT;
+    enc->bytes += elem_count * elem_bytes;
+    switch (dtype) {
+    case DTYPE_F64:
+        encode_any(enc, base, target, elem_count, 64, 52);
+        break;
+    case DTYPE_F32:
+        encode_any(enc, base, target, elem_count, 32, 23);
+        break;
+    case DTYPE_F16:
+        encode_any(enc, base, target, elem_count, 16, 10);
+        break;
+    default:
+        encode_any(enc, base, target, elem_count, 16, 7);
+        break;
+    }
+    return STATUS_OK;
+}
+
+/* More lanes decode faster but cost about 2 bytes each: few for few bytes. */
+static unsigned choose_lanes(const struct fast_enc *enc)
+{
+    uint64_t cost = 0;
+    for (size_t i = 0; i < enc->sym_count; i++)
+        cost += enc->cost[enc->syms[i] / FREQ_SYMS][enc->syms[i] % FREQ_SYMS];
+    uint64_t bytes = (cost >> 19) + (uint64_t)(enc->raw_pos - enc->raw);
+    return bytes < 512 ? 0 : (bytes < 16384 ? 1 : (bytes < 131072 ? 2 : 3));
+}
+
+void fast_enc_finish(struct fast_enc *enc, struct writer *wr)
+{
+    if (!enc->sym_count) {
+        writer_u8(wr, 0);
+        return;
+    }
+    if (enc->raw_fill)
+        enc->raw_pos++; /* stored already, see put_bits */
+    size_t raw_bytes = (size_t)(enc->raw_pos - enc->raw);
+    unsigned lane_code = choose_lanes(enc);
+    unsigned lane_count = rans_lane_count(lane_code);
+    uint32_t state[RANS_LANES_MAX];
+    uint8_t *end = enc->words + enc->words_size;
+    const uint8_t *words = rans_encode(enc->rans, enc->syms, enc->sym_count,
+                                       lane_count, end, state);
+    size_t word_count = (size_t)(end - words) / 2;
+    writer_varint(wr, 1 + ((uint64_t)word_count * RANS_LANE_CODES | lane_code));
+    writer_varint(wr, raw_bytes);
+    for (unsigned i = 0; i < lane_count; i++)
+        writer_le32(wr, state[i]);
+    writer_bytes(wr, words, word_count * 2);
+    writer_bytes(wr, enc->raw, raw_bytes);
+    fast_enc_begin(enc);
+}

@@ -1,0 +1,588 @@
+/* Planner of the fast coder. For each tensor: scale, which base exponents are
+ * coded by value, groups of neighbouring exponents with their histograms. For
+ * all tensors together: a few tables, found by clustering the groups, and for
+ * each tensor the runs of exponents that use them. Integers only, so that two
+ * makers of an update make the same bytes. */
+#include "codec/lossless/fast_stats.h"
+
+#include <stdlib.h>
+
+/* Costs are in 1/65536 bit. */
+#define BIT ((uint64_t)1 << 16)
+
+/* Where the usual class of changes should lie among the symbols 1 .. 30. */
+#define USUAL_SYM 17u
+/* A class from which on the size of changes is seen, not their rounding. */
+#define CLEAR_CLASS 8u
+/* Bits of a run in a coding, and of what else is in it. */
+#define RUN_BITS    12u
+#define CODING_BITS 40u
+/* Bits that a group must save before tables are known. */
+#define GROUP_BITS 24u
+/* What a symbol without a frequency is taken to cost beyond the escape. */
+#define ESCAPE_BITS 16u
+/* Groups looked at when tables are made; of more, an even choice. */
+#define TRAIN_MAX   4096u
+#define TRAIN_STEPS 3u
+/* More tables gain less than 0.1 % and push a decoder out of its cache. */
+#define PLAN_TABLES_MAX 8u
+
+struct group {
+    uint8_t first_exponent;
+    uint64_t hist[FREQ_SYMS];
+};
+
+struct entry {
+    struct fast_coding coding; /* runs unset until solved */
+    uint64_t raw_bits;
+    uint64_t bits; /* after solving */
+    size_t group_first;
+    unsigned group_count;
+};
+
+struct fast_plan {
+    struct entry *entry;
+    size_t entry_count, entry_cap;
+    struct group *group;
+    size_t group_count, group_cap;
+};
+
+/* One way of coding a tensor, before it is kept. */
+struct draft {
+    struct fast_coding coding;
+    uint64_t raw_bits;
+    uint64_t cost;
+    unsigned group_count;
+    struct group group[CLASSES_EXPONENTS];
+};
+
+struct fast_plan *fast_plan_new(void)
+{
+    return calloc(1, sizeof(struct fast_plan));
+}
+
+void fast_plan_free(struct fast_plan *plan)
+{
+    if (!plan)
+        return;
+    free(plan->entry);
+    free(plan->group);
+    free(plan);
+}
+
+/* Room for one more element of an array. */
+static enum status grow(void **array, size_t elem_bytes, size_t need,
+                        size_t *cap)
+{
+    if (need <= *cap)
+        return STATUS_OK;
+    size_t want = *cap ? *cap * 2 : 64;
+    if (want < need)
+        want = need;
+    if (want > SIZE_MAX / elem_bytes)
+        return STATUS_NO_MEMORY;
+    void *bigger = realloc(*array, want * elem_bytes);
+    if (!bigger)
+        return STATUS_NO_MEMORY;
+    *array = bigger;
+    *cap = want;
+    return STATUS_OK;
+}
+
+/* The median of class + 2 * exponent over the changes that are clear of
+ * rounding, or over all when few are. */
+static uint16_t choose_scale(const struct fast_stats *stats)
+{
+    uint64_t hist[2][FAST_DIFFS + 2 * CLASSES_EXPONENTS] = {{0}};
+    uint64_t total[2] = {0};
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        for (unsigned c = 0; stats->seen[e] && c < FAST_DIFFS; c++) {
+            uint32_t count = stats->diff[e].class[c];
+            unsigned clear = c >= CLEAR_CLASS;
+            hist[clear][c + 2 * (e ? e : 1)] += count;
+            total[clear] += count;
+        }
+    }
+    bool all = total[1] < total[0] / 4;
+    uint64_t half = (total[1] + (all ? total[0] : 0)) / 2, sum = 0;
+    unsigned at = 0;
+    for (; at + 1 < FAST_DIFFS + 2 * CLASSES_EXPONENTS; at++) {
+        sum += hist[1][at] + (all ? hist[0][at] : 0);
+        if (sum > half)
+            break;
+    }
+    return (uint16_t)(at > USUAL_SYM - 1 ? at - (USUAL_SYM - 1) : 0);
+}
+
+static void add_values(struct fast_value_counts *sum64_low,
+                       const struct fast_value_counts *counts)
+{
+    sum64_low->zero += counts->zero;
+    sum64_low->wide += counts->wide;
+    for (unsigned h = 0; h < FAST_VALUES; h++)
+        sum64_low->half_octave[h] += counts->half_octave[h];
+}
+
+/* The first of the 30 neighbouring half octaves that hold most values. */
+static unsigned best_window(const struct fast_value_counts *counts,
+                            unsigned limit)
+{
+    unsigned last = limit < FAST_VALUES ? limit : FAST_VALUES;
+    uint64_t sum = 0, best = 0;
+    unsigned at = 0;
+    for (unsigned h = 0; h < last; h++) {
+        sum += counts->half_octave[h];
+        if (h >= CLASSES_SYM_LAST)
+            sum -= counts->half_octave[h - CLASSES_SYM_LAST];
+        if (sum > best) {
+            best = sum;
+            at = h;
+        }
+    }
+    return at >= CLASSES_SYM_LAST ? at - CLASSES_SYM_LAST + 1 : 0;
+}
+
+/* Adds the symbols of values in the window to hist; returns their raw bits. */
+static uint64_t value_syms(const struct fast_value_counts *counts,
+                           const struct classes_format *format, unsigned window,
+                           uint64_t hist[FREQ_SYMS])
+{
+    uint64_t raw = 0;
+    hist[0] += counts->zero;
+    hist[FREQ_SYM_ESCAPE] += counts->wide;
+    raw += (uint64_t)counts->wide * format->width;
+    for (unsigned h = 0; h < FAST_VALUES; h++) {
+        uint64_t count = counts->half_octave[h];
+        if (!count)
+            continue;
+        unsigned sym = classes_sym_direct(h, window);
+        hist[sym] += count;
+        raw += count *
+               (sym == FREQ_SYM_ESCAPE ? format->width : format->mantissa_bits);
+    }
+    return raw;
+}
+
+static uint64_t diff_syms(const struct fast_diff_counts *counts,
+                          const struct classes_format *format, unsigned row,
+                          const classes_entry *entries,
+                          uint64_t hist[FREQ_SYMS])
+{
+    uint64_t raw = (uint64_t)counts->wide * format->width;
+    hist[0] += counts->zero;
+    hist[FREQ_SYM_ESCAPE] += counts->wide;
+    for (unsigned c = 0; c < FAST_DIFFS; c++) {
+        uint64_t count = counts->class[c];
+        if (!count)
+            continue;
+        unsigned sym = classes_sym(c, row);
+        hist[sym] += count;
+        raw += count * (entries[sym] & 0xff);
+    }
+    return raw;
+}
+
+/* The coding without a base. */
+static void draft_full(const struct fast_stats *stats, struct draft *draft)
+{
+    struct fast_value_counts *sum = calloc(1, sizeof(*sum));
+    memset(draft, 0, sizeof(*draft));
+    draft->cost = UINT64_MAX;
+    if (!sum)
+        return;
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++)
+        if (stats->seen[e])
+            add_values(sum, &stats->value[e]);
+    unsigned window = best_window(sum, stats->format.half_octaves);
+    draft->coding.mode = FAST_FULL;
+    draft->coding.run_count = 1;
+    draft->coding.direct_end = CLASSES_EXPONENTS;
+    draft->coding.direct_first =
+        (uint16_t)(window + 2u * stats->format.exponent_bias);
+    draft->group_count = 1;
+    draft->raw_bits =
+        value_syms(sum, &stats->format, window, draft->group[0].hist);
+    draft->cost = freq_entropy(draft->group[0].hist) + draft->raw_bits * BIT;
+    free(sum);
+}
+
+/* Symbols and raw bits of the differences at each exponent. */
+struct diff_plan {
+    classes_entry rows[CLASSES_ROWS][FREQ_SYMS];
+    struct fast_value_counts sum;
+    uint64_t hist[CLASSES_EXPONENTS][FREQ_SYMS];
+    uint64_t raw_bits[CLASSES_EXPONENTS];
+};
+
+static void plan_diffs(const struct fast_stats *stats, unsigned scale,
+                       struct diff_plan *diffs)
+{
+    const struct classes_format *format = &stats->format;
+    classes_rows_init(diffs->rows, format->width);
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (!stats->seen[e])
+            continue;
+        unsigned row = classes_row(format, scale, e);
+        diffs->raw_bits[e] = diff_syms(&stats->diff[e], format, row,
+                                       diffs->rows[row], diffs->hist[e]);
+    }
+}
+
+/* Finds up to which exponent values are cheaper than differences. */
+static void choose_direct(const struct fast_stats *stats,
+                          struct diff_plan *diffs, struct fast_coding *coding)
+{
+    const struct classes_format *format = &stats->format;
+    uint64_t diff_cost = 0, best = 0;
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (!stats->seen[e])
+            continue;
+        uint64_t hist[FREQ_SYMS] = {0};
+        diff_cost += freq_entropy(diffs->hist[e]) + diffs->raw_bits[e] * BIT;
+        add_values(&diffs->sum, &stats->value[e]);
+        unsigned window = best_window(&diffs->sum, format->half_octaves);
+        uint64_t raw = value_syms(&diffs->sum, format, window, hist);
+        uint64_t cost = freq_entropy(hist) + (raw + RUN_BITS) * BIT;
+        if (cost < diff_cost && diff_cost - cost > best) {
+            best = diff_cost - cost;
+            coding->direct_end = (uint16_t)(e + 1);
+            coding->direct_first =
+                (uint16_t)(window + 2u * format->exponent_bias);
+        }
+    }
+}
+
+static void add_hist(uint64_t sum[FREQ_SYMS], const uint64_t hist[FREQ_SYMS])
+{
+    for (unsigned s = 0; s < FREQ_SYMS; s++)
+        sum[s] += hist[s];
+}
+
+static uint64_t merge_cost(const struct group *a, const struct group *b)
+{
+    uint64_t both[FREQ_SYMS];
+    memcpy(both, a->hist, sizeof(both));
+    add_hist(both, b->hist);
+    uint64_t apart = freq_entropy(a->hist) + freq_entropy(b->hist);
+    uint64_t joint = freq_entropy(both);
+    return joint > apart ? joint - apart : 0;
+}
+
+/* Joins neighbouring groups, the cheapest first, until there are few enough
+ * and each is worth its place. */
+static void merge_groups(struct draft *draft)
+{
+    uint64_t cost[CLASSES_EXPONENTS];
+    unsigned n = draft->group_count;
+    for (unsigned i = 0; i + 1 < n; i++)
+        cost[i] = merge_cost(&draft->group[i], &draft->group[i + 1]);
+    while (n > 1) {
+        unsigned at = 0;
+        for (unsigned i = 1; i + 1 < n; i++)
+            if (cost[i] < cost[at])
+                at = i;
+        if (n <= FAST_RUNS_MAX && cost[at] > GROUP_BITS * BIT)
+            break;
+        struct group *group = &draft->group[at];
+        add_hist(group->hist, group[1].hist);
+        n--;
+        memmove(group + 1, group + 2, (n - at - 1) * sizeof(*group));
+        if (at + 1 < n)
+            memmove(cost + at, cost + at + 1, (n - at - 1) * sizeof(*cost));
+        if (at > 0)
+            cost[at - 1] = merge_cost(group - 1, group);
+        if (at + 1 < n)
+            cost[at] = merge_cost(group, group + 1);
+    }
+    draft->group_count = n;
+}
+
+/* The coding by differences. */
+static void draft_delta(const struct fast_stats *stats, struct draft *draft)
+{
+    struct diff_plan *diffs = calloc(1, sizeof(*diffs));
+    memset(draft, 0, sizeof(*draft));
+    draft->cost = UINT64_MAX;
+    if (!diffs)
+        return;
+    struct fast_coding *coding = &draft->coding;
+    coding->mode = FAST_DELTA;
+    coding->scale = choose_scale(stats);
+    plan_diffs(stats, coding->scale, diffs);
+    choose_direct(stats, diffs, coding);
+    unsigned window = coding->direct_first - 2u * stats->format.exponent_bias;
+    draft->cost = 0;
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (!stats->seen[e])
+            continue;
+        struct group *group = &draft->group[draft->group_count++];
+        group->first_exponent = (uint8_t)e;
+        if (e < coding->direct_end) {
+            draft->raw_bits += value_syms(&stats->value[e], &stats->format,
+                                          window, group->hist);
+        } else {
+            memcpy(group->hist, diffs->hist[e], sizeof(group->hist));
+            draft->raw_bits += diffs->raw_bits[e];
+        }
+    }
+    merge_groups(draft);
+    for (unsigned i = 0; i < draft->group_count; i++)
+        draft->cost += freq_entropy(draft->group[i].hist) + RUN_BITS * BIT;
+    draft->cost += draft->raw_bits * BIT;
+    free(diffs);
+}
+
+static enum status keep(struct fast_plan *plan, const struct draft *draft,
+                        size_t *index)
+{
+    enum status status = grow((void **)&plan->entry, sizeof(*plan->entry),
+                              plan->entry_count + 1, &plan->entry_cap);
+    if (!status)
+        status = grow((void **)&plan->group, sizeof(*plan->group),
+                      plan->group_count + draft->group_count, &plan->group_cap);
+    if (status)
+        return status;
+    *index = plan->entry_count++;
+    plan->entry[*index] = (struct entry){
+        .coding = draft->coding,
+        .raw_bits = draft->raw_bits,
+        .group_first = plan->group_count,
+        .group_count = draft->group_count,
+    };
+    memcpy(plan->group + plan->group_count, draft->group,
+           draft->group_count * sizeof(*draft->group));
+    plan->group_count += draft->group_count;
+    return STATUS_OK;
+}
+
+enum status fast_plan_add(struct fast_plan *plan,
+                          const struct fast_stats *stats, size_t *index)
+{
+    enum status status = STATUS_NO_MEMORY;
+    struct draft *full = malloc(sizeof(*full));
+    struct draft *delta = malloc(sizeof(*delta));
+    if (!full || !delta)
+        goto out;
+    draft_full(stats, full);
+    delta->cost = UINT64_MAX;
+    if (stats->has_base && stats->elem_count)
+        draft_delta(stats, delta);
+    const struct draft *best = delta->cost < full->cost ? delta : full;
+    if (best->cost != UINT64_MAX)
+        status = keep(plan, best, index);
+out:
+    free(full);
+    free(delta);
+    return status;
+}
+
+/* A set of tables while they are being made. */
+struct trainer {
+    const struct group **group;
+    size_t group_count;
+    uint8_t *best;    /* table of each group */
+    uint64_t *own;    /* entropy of each group */
+    uint64_t *excess; /* cost above that */
+    struct fast_tables tables;
+    uint64_t cost; /* of all groups, and of the tables */
+};
+
+static uint64_t group_cost(const struct group *group,
+                           const uint32_t cost[FREQ_SYMS])
+{
+    uint64_t sum = 0;
+    for (unsigned s = 0; s < FREQ_SYMS; s++)
+        sum += group->hist[s] * cost[s];
+    return sum;
+}
+
+/* Gives each group its best table. */
+static void assign(struct trainer *trainer)
+{
+    uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
+    trainer->cost = 0;
+    for (unsigned t = 0; t < trainer->tables.count; t++) {
+        freq_costs(&trainer->tables.table[t], ESCAPE_BITS, cost[t]);
+        trainer->cost += freq_bits(&trainer->tables.table[t]) * BIT;
+    }
+    for (size_t g = 0; g < trainer->group_count; g++) {
+        uint64_t least = UINT64_MAX;
+        for (unsigned t = 0; t < trainer->tables.count; t++) {
+            uint64_t sum = group_cost(trainer->group[g], cost[t]);
+            if (sum < least) {
+                least = sum;
+                trainer->best[g] = (uint8_t)t;
+            }
+        }
+        trainer->cost += least;
+        uint64_t own = trainer->own[g];
+        trainer->excess[g] = least > own ? least - own : 0;
+    }
+}
+
+/* Makes each table anew from the groups that use it; drops unused ones. */
+static void renew(struct trainer *trainer)
+{
+    uint64_t sum[FAST_TABLES_MAX][FREQ_SYMS] = {{0}};
+    bool used[FAST_TABLES_MAX] = {false};
+    for (size_t g = 0; g < trainer->group_count; g++) {
+        add_hist(sum[trainer->best[g]], trainer->group[g]->hist);
+        used[trainer->best[g]] = true;
+    }
+    unsigned kept = 0;
+    for (unsigned t = 0; t < trainer->tables.count; t++)
+        if (used[t])
+            freq_normalise(sum[t], &trainer->tables.table[kept++]);
+    trainer->tables.count = kept;
+}
+
+/* Adds the table that the worst served group would like. */
+static void add_table(struct trainer *trainer)
+{
+    size_t worst = 0;
+    for (size_t g = 1; g < trainer->group_count; g++)
+        if (trainer->excess[g] > trainer->excess[worst])
+            worst = g;
+    freq_normalise(trainer->group[worst]->hist,
+                   &trainer->tables.table[trainer->tables.count++]);
+    for (unsigned step = 0; step < TRAIN_STEPS; step++) {
+        assign(trainer);
+        renew(trainer);
+    }
+    assign(trainer);
+}
+
+static void train(struct trainer *trainer, struct fast_tables *tables)
+{
+    memset(trainer->best, 0, trainer->group_count);
+    for (size_t g = 0; g < trainer->group_count; g++)
+        trainer->own[g] = freq_entropy(trainer->group[g]->hist);
+    trainer->tables.count = 1;
+    renew(trainer);
+    assign(trainer);
+    *tables = trainer->tables;
+    uint64_t best = trainer->cost;
+    for (unsigned n = 2; n <= PLAN_TABLES_MAX; n++) {
+        if (trainer->tables.count == PLAN_TABLES_MAX)
+            break;
+        add_table(trainer);
+        if (trainer->cost < best) {
+            best = trainer->cost;
+            *tables = trainer->tables;
+        }
+    }
+}
+
+/* The cheapest runs of tables over the groups of a tensor: for each group and
+ * table the best way to get there, then back. */
+static void choose_runs(const struct group *group, struct entry *entry,
+                        uint32_t (*cost)[FREQ_SYMS], unsigned table_count)
+{
+    uint64_t sum[FAST_TABLES_MAX] = {0};
+    uint8_t from[FAST_RUNS_MAX][FAST_TABLES_MAX] = {{0}};
+    unsigned least = 0;
+    for (unsigned g = 0; g < entry->group_count; g++) {
+        uint64_t jump = sum[least] + RUN_BITS * BIT;
+        unsigned jump_from = least;
+        least = 0;
+        for (unsigned t = 0; t < table_count; t++) {
+            bool stay = !g || sum[t] <= jump;
+            from[g][t] = (uint8_t)(stay ? t : jump_from);
+            sum[t] = (stay ? sum[t] : jump) + group_cost(&group[g], cost[t]);
+            if (sum[t] < sum[least])
+                least = t;
+        }
+    }
+    uint8_t path[FAST_RUNS_MAX];
+    unsigned t = least;
+    for (unsigned g = entry->group_count; g-- > 0;) {
+        path[g] = (uint8_t)t;
+        t = from[g][t];
+    }
+    struct fast_coding *coding = &entry->coding;
+    coding->run_count = 0;
+    for (unsigned g = 0; g < entry->group_count; g++)
+        if (!g || path[g] != path[g - 1])
+            coding->run[coding->run_count++] =
+                (struct fast_run){g ? group[g].first_exponent : 0, path[g]};
+    entry->bits = entry->raw_bits + sum[least] / BIT + CODING_BITS +
+                  RUN_BITS * (coding->run_count - 1u);
+}
+
+/* Unused tables leave, the others keep their order. */
+static void drop_unused(struct fast_plan *plan, struct fast_tables *tables)
+{
+    bool used[FAST_TABLES_MAX] = {false};
+    uint8_t place[FAST_TABLES_MAX] = {0};
+    for (size_t i = 0; i < plan->entry_count; i++)
+        for (unsigned r = 0; r < plan->entry[i].coding.run_count; r++)
+            used[plan->entry[i].coding.run[r].table] = true;
+    unsigned kept = 0;
+    for (unsigned t = 0; t < tables->count; t++) {
+        if (!used[t])
+            continue;
+        place[t] = (uint8_t)kept;
+        tables->table[kept++] = tables->table[t];
+    }
+    tables->count = kept;
+    for (size_t i = 0; i < plan->entry_count; i++)
+        for (unsigned r = 0; r < plan->entry[i].coding.run_count; r++) {
+            struct fast_run *run = &plan->entry[i].coding.run[r];
+            run->table = place[run->table];
+        }
+}
+
+static enum status make_tables(const struct fast_plan *plan,
+                               struct fast_tables *tables)
+{
+    size_t step = plan->group_count / TRAIN_MAX + 1;
+    size_t count = (plan->group_count + step - 1) / step;
+    struct trainer *trainer = calloc(1, sizeof(*trainer));
+    if (!trainer)
+        return STATUS_NO_MEMORY;
+    enum status status = STATUS_NO_MEMORY;
+    trainer->group = calloc(count, sizeof(*trainer->group));
+    trainer->best = calloc(count, 1);
+    trainer->own = calloc(count, sizeof(*trainer->own));
+    trainer->excess = calloc(count, sizeof(*trainer->excess));
+    if (trainer->group && trainer->best && trainer->own && trainer->excess) {
+        trainer->group_count = count;
+        for (size_t i = 0; i < count; i++)
+            trainer->group[i] = &plan->group[i * step];
+        train(trainer, tables);
+        status = STATUS_OK;
+    }
+    free(trainer->group);
+    free(trainer->best);
+    free(trainer->own);
+    free(trainer->excess);
+    free(trainer);
+    return status;
+}
+
+enum status fast_plan_solve(struct fast_plan *plan, struct fast_tables *tables)
+{
+    memset(tables, 0, sizeof(*tables));
+    if (!plan->entry_count)
+        return STATUS_OK;
+    enum status status = make_tables(plan, tables);
+    if (status)
+        return status;
+    uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
+    for (unsigned t = 0; t < tables->count; t++)
+        freq_costs(&tables->table[t], ESCAPE_BITS, cost[t]);
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        struct entry *entry = &plan->entry[i];
+        choose_runs(plan->group + entry->group_first, entry, cost,
+                    tables->count);
+    }
+    drop_unused(plan, tables);
+    return STATUS_OK;
+}
+
+uint64_t fast_plan_coding(const struct fast_plan *plan, size_t index,
+                          struct fast_coding *coding)
+{
+    *coding = plan->entry[index].coding;
+    return plan->entry[index].bits;
+}

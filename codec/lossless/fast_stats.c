@@ -1,0 +1,147 @@
+/* Counts the classes of a tensor's differences and values by base exponent. */
+#include "codec/lossless/fast_stats.h"
+
+#include "codec/lossless/fast_context.h"
+
+#include <stdlib.h>
+
+/* Counters have 32 bits; what comes after so many elements is like them. */
+#define COUNTED_MAX ((uint64_t)1 << 31)
+
+struct fast_stats *fast_stats_new(void)
+{
+    return calloc(1, sizeof(struct fast_stats));
+}
+
+void fast_stats_free(struct fast_stats *stats)
+{
+    free(stats);
+}
+
+void fast_stats_reset(struct fast_stats *stats, enum dtype dtype)
+{
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (!stats->seen[e])
+            continue;
+        memset(&stats->diff[e], 0, sizeof(stats->diff[e]));
+        memset(&stats->value[e], 0, sizeof(stats->value[e]));
+        stats->seen[e] = false;
+    }
+    stats->elem_count = stats->changed_count = 0;
+    stats->has_base = false;
+    (void)classes_format(dtype, &stats->format);
+}
+
+/* width and mantissa_bits are constants where these are inlined. */
+static inline void count_value(struct fast_value_counts *counts,
+                               uint64_t ordered, unsigned width,
+                               unsigned mantissa_bits, unsigned first)
+{
+    uint64_t mask = ~(uint64_t)0 >> (64 - width);
+    bool negative = ordered >> (width - 1);
+    uint64_t magnitude = negative ? (0 - ordered) & mask : ordered;
+    unsigned half_octave = (unsigned)(magnitude >> (mantissa_bits - 1)) - first;
+    if (!magnitude)
+        counts->zero++;
+    else if (half_octave >= FAST_VALUES)
+        counts->wide++;
+    else
+        counts->half_octave[half_octave]++;
+}
+
+static inline void count_values(struct fast_stats *stats, const uint8_t *target,
+                                size_t count, unsigned width,
+                                unsigned mantissa_bits)
+{
+    unsigned first = 2u * stats->format.exponent_bias;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits = fast_load(target + i * (width / 8), width);
+        count_value(&stats->value[0], fast_ordered(bits, width), width,
+                    mantissa_bits, first);
+    }
+    stats->seen[0] = true;
+    stats->changed_count += count;
+}
+
+static inline uint64_t count_diffs(struct fast_stats *stats,
+                                   const uint8_t *base, const uint8_t *target,
+                                   size_t count, unsigned width,
+                                   unsigned mantissa_bits)
+{
+    uint64_t mask = ~(uint64_t)0 >> (64 - width), changed = 0;
+    unsigned first = 2u * stats->format.exponent_bias;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t from = fast_load(base + i * (width / 8), width);
+        uint64_t to = fast_load(target + i * (width / 8), width);
+        unsigned e = fast_exponent(from, width, mantissa_bits);
+        to = fast_ordered(to, width);
+        stats->seen[e] = true;
+        count_value(&stats->value[e], to, width, mantissa_bits, first);
+        struct fast_diff_counts *counts = &stats->diff[e];
+        uint64_t d = (to - fast_ordered(from, width)) & mask;
+        if (!d) {
+            counts->zero++;
+            continue;
+        }
+        changed++;
+        uint64_t magnitude = d >> (width - 1) ? (0 - d) & mask : d;
+        if (magnitude >> (width - 1))
+            counts->wide++;
+        else
+            counts->class[classes_of(magnitude)]++;
+    }
+    return changed;
+}
+
+static inline void count_any(struct fast_stats *stats, const uint8_t *base,
+                             const uint8_t *target, size_t count,
+                             unsigned width, unsigned mantissa_bits)
+{
+    if (base)
+        stats->changed_count +=
+            count_diffs(stats, base, target, count, width, mantissa_bits);
+    else
+        count_values(stats, target, count, width, mantissa_bits);
+}
+
+static uint64_t count_changed(const uint8_t *base, const uint8_t *target,
+                              size_t count, size_t elem_bytes)
+{
+    uint64_t changed = 0;
+    for (size_t i = 0; i < count; i++)
+        changed += memcmp(base + i * elem_bytes, target + i * elem_bytes,
+                          elem_bytes) != 0;
+    return changed;
+}
+
+void fast_stats_add(struct fast_stats *stats, const uint8_t *base,
+                    const uint8_t *target, size_t elem_count)
+{
+    const struct classes_format *format = &stats->format;
+    stats->has_base = base != NULL;
+    stats->elem_count += elem_count;
+    if (stats->elem_count > COUNTED_MAX) {
+        stats->changed_count +=
+            base ? count_changed(base, target, elem_count, format->width / 8)
+                 : elem_count;
+        return;
+    }
+    if (format->width == 64)
+        count_any(stats, base, target, elem_count, 64, 52);
+    else if (format->width == 32)
+        count_any(stats, base, target, elem_count, 32, 23);
+    else if (format->mantissa_bits == 10)
+        count_any(stats, base, target, elem_count, 16, 10);
+    else
+        count_any(stats, base, target, elem_count, 16, 7);
+}
+
+uint64_t fast_stats_count(const struct fast_stats *stats)
+{
+    return stats->elem_count;
+}
+
+uint64_t fast_stats_changed(const struct fast_stats *stats)
+{
+    return stats->changed_count;
+}
