@@ -4,7 +4,7 @@
  * load. A sans-IO part of the node core: the node hands it peers, messages and
  * outcomes, and it acts through struct transfer_host.
  *
- * Its messages are HAVE ASK OFFER DATA NO CANCEL (protocol/message.h); what
+ * Its messages are HAVE ASK OFFER DATA NO CANCEL (protocol/parcel.h); what
  * they mean, every limit and every timer are in protocol/PROTOCOL.md, section
  * "Moving contents".
  *
@@ -13,8 +13,8 @@
 #ifndef PROTOCOL_TRANSFER_H
 #define PROTOCOL_TRANSFER_H
 
-#include "protocol/message.h"
 #include "protocol/node.h"
+#include "protocol/parcel.h"
 
 struct transfer;
 
@@ -49,9 +49,9 @@ struct transfer_version {
 struct transfer_host {
     void *ctx;
 
-    /* Queues a control message (never DATA) for the link; to be encoded
-     * before it returns. */
-    void (*send)(void *ctx, link_id link, const struct message *msg);
+    /* Queues a control message (never DATA) for the link: the plaintext of
+     * one frame, type byte first. */
+    void (*send)(void *ctx, link_id link, struct bytes message);
 
     /* The link has DATA: call transfer_next_data until it returns 0. */
     void (*output)(void *ctx, link_id link);
@@ -168,10 +168,12 @@ enum status transfer_peer_up(struct transfer *t, link_id link,
 void transfer_peer_down(struct transfer *t, link_id link, uint64_t now_ns);
 void transfer_peer_rtt(struct transfer *t, link_id link, uint64_t rtt_ns);
 
-/* One of the six messages, DATA included, as message_decode left it. What is
- * wrong with it is answered or struck here. */
-void transfer_message(struct transfer *t, link_id link,
-                      const struct message *msg, uint64_t now_ns);
+/* One of the six messages, DATA included: the plaintext of a frame, type byte
+ * first. OK, or what parcel_decode says of its form: UNSUPPORTED is to be
+ * ignored, after the others the link is to be closed. What is well formed but
+ * wrong is answered or struck here. */
+enum status transfer_message(struct transfer *t, link_id link,
+                             struct bytes message, uint64_t now_ns) MUST_CHECK;
 
 /* Writes the next DATA message for the link, type byte included, at most cap
  * bytes (TRANSFER_DATA_MIN <= cap; a frame's plaintext). Called when the link
