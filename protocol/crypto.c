@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdlib.h>
 
 static_assert(sizeof(struct crypto_sign_key) == crypto_sign_SECRETKEYBYTES,
               "secret key: seed, then public key");
@@ -268,4 +269,45 @@ bool crypto_mac_ok(struct bytes key, struct bytes in, struct bytes mac)
         return false;
     crypto_mac(key, in, want, mac.size);
     return crypto_equal(want, mac.data, mac.size);
+}
+
+enum status crypto_secret_from_passphrase(struct bytes passphrase,
+                                          const uint8_t *salt,
+                                          struct crypto_secret *out)
+{
+    static_assert(CRYPTO_SALT_BYTES == crypto_pwhash_argon2id_SALTBYTES,
+                  "salt of Argon2id");
+    if (crypto_pwhash_argon2id(out->b, sizeof(out->b),
+                               (const char *)passphrase.data, passphrase.size,
+                               salt, crypto_pwhash_argon2id_OPSLIMIT_MODERATE,
+                               crypto_pwhash_argon2id_MEMLIMIT_MODERATE,
+                               crypto_pwhash_argon2id_ALG_ARGON2ID13))
+        return STATUS_NO_MEMORY;
+    return STATUS_OK;
+}
+
+char *crypto_base64(struct bytes in)
+{
+    const int variant = sodium_base64_VARIANT_ORIGINAL;
+    if (in.size > SIZE_MAX / 2)
+        return NULL;
+    size_t size = sodium_base64_encoded_len(in.size, variant);
+    char *out = malloc(size);
+    return out ? sodium_bin2base64(out, size, in.data, in.size, variant) : NULL;
+}
+
+enum status crypto_from_base64(const char *text, uint8_t **out, size_t *size)
+{
+    size_t text_size = strlen(text);
+    size_t cap = text_size / 4 * 3 + 3;
+    *out = malloc(cap);
+    *size = 0;
+    if (!*out)
+        return STATUS_NO_MEMORY;
+    if (!sodium_base642bin(*out, cap, text, text_size, NULL, size, NULL,
+                           sodium_base64_VARIANT_ORIGINAL))
+        return STATUS_OK;
+    free(*out);
+    *out = NULL;
+    return STATUS_CORRUPT;
 }

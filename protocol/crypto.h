@@ -146,4 +146,22 @@ void crypto_mac(struct bytes key, struct bytes in, uint8_t *out, size_t size);
 /* Verifies a MAC in constant time. */
 bool crypto_mac_ok(struct bytes key, struct bytes in, struct bytes mac);
 
+/* A key from a passphrase by Argon2id (RFC 9106) with the "moderate" limits of
+ * libsodium: about a second and 256 MiB. salt has CRYPTO_SALT_BYTES.
+ * NO_MEMORY. */
+#define CRYPTO_SALT_BYTES 16u
+enum status crypto_secret_from_passphrase(struct bytes passphrase,
+                                          const uint8_t *salt,
+                                          struct crypto_secret *out) MUST_CHECK;
+
+/* Base64 with padding (RFC 4648 section 4), in constant time for its size. A
+ * new string to free(); NULL when memory is short. */
+char *crypto_base64(struct bytes in);
+
+/* The bytes of a Base64 text, to free(). CORRUPT: another alphabet, wrong or
+ * missing padding, anything behind it. NO_MEMORY. An empty text yields a
+ * pointer to no bytes. */
+enum status crypto_from_base64(const char *text, uint8_t **out, size_t *size)
+    MUST_CHECK;
+
 #endif
