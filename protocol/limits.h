@@ -71,4 +71,14 @@
 #define LIMIT_HANDSHAKE_CERT_BYTES 3072u /* certificate in a handshake */
 #define LIMIT_REPLAY_KEYS          4096u /* first messages remembered */
 
+/* Links. */
+#define LIMIT_LINKS_HALF_OPEN         16u  /* accepted, not yet up */
+#define LIMIT_LINKS_HALF_OPEN_ADDRESS 2u   /* of them, from one address */
+#define LIMIT_LINKS_ADDRS             256u /* addresses remembered */
+#define LIMIT_LINK_STRIKES            3u
+#define LIMIT_LINK_CONTROL_BYTES      65536u /* waiting control messages */
+#define LIMIT_PUSH_SLOTS              2048u  /* records waiting on a link */
+#define LIMIT_PENDING_RECORDS         512u   /* being made durable */
+#define LIMIT_PENDING_BYTES           1048576u
+
 #endif
