@@ -7,6 +7,7 @@
 #define DAEMON_CTL_H
 
 #include "codec/base/status.h"
+#include "protocol/record.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -86,6 +87,7 @@ struct ctl_stream {
     const int *fds; /* descriptors to pass, borrowed */
     size_t fd_count;
     bool once;      /* no `more`: exactly one reply */
+    bool keep_open; /* the last reply ends it: another call may follow */
     int timeout_ms; /* for the whole call, <= 0: none */
     ctl_reply_fn on_reply;
     void *ctx;
@@ -119,12 +121,22 @@ int ctl_load_keys(struct ctl *ctl, char *const *paths, size_t path_count,
 /* The public keys of a ring, as the array `keys` of Prepare methods. */
 json_t *ctl_public_keys(const struct keyring *ring);
 
-/* Signs a payload (Base64) with every key of the ring that `may` accepts and
- * gives the envelope in Base64, a new string to free(). */
-typedef bool (*ctl_may_sign_fn)(void *ctx, const uint8_t public_key[32]);
-int ctl_sign(struct ctl *ctl, const char *payload_base64,
-             const struct keyring *ring, ctl_may_sign_fn may, void *ctx,
-             char **envelope);
+/* A payload that the daemon asks to have signed. A verb looks at the record
+ * before it signs: the daemon is not trusted with the operator's intent. */
+struct ctl_payload {
+    uint8_t *data;
+    size_t size;
+    struct record record; /* views of data; no signatures */
+};
+
+int ctl_payload_open(const struct ctl *ctl, const char *base64,
+                     struct ctl_payload *out);
+void ctl_payload_close(struct ctl_payload *payload);
+
+/* Signs with every key of the ring whose role is the payload's author. The
+ * envelope is a new Base64 string to free(). */
+int ctl_payload_sign(const struct ctl *ctl, const struct ctl_payload *payload,
+                     const struct keyring *ring, char **envelope);
 
 /* ---- Verbs. ---- */
 

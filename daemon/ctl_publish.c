@@ -1,0 +1,409 @@
+/* deltamesh publish: make a version of files, sign it, release it, and wait
+ * until nodes run it. */
+#include "daemon/ctl_release.h"
+
+#include "codec/update/tree.h"
+#include "daemon/keyring.h"
+#include "daemon/table.h"
+#include "protocol/body.h"
+#include "protocol/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PUBLISH_FILES_MAX 64
+#define PUBLISH_KEYS_MAX  16
+
+struct publish {
+    struct ctl ctl;
+    const char *model;
+    json_t *meta, *parents;
+    char *key_paths[PUBLISH_KEYS_MAX];
+    size_t key_count;
+    bool release, wait;
+    long wait_nodes; /* 0: all */
+    long timeout_s;
+    int fds[PUBLISH_FILES_MAX];
+    const char *paths[PUBLISH_FILES_MAX]; /* as given */
+    size_t file_count;
+    struct hash tree; /* of the files, hashed here */
+    uint64_t size;
+    struct keyring ring;
+    json_t *prepared; /* the last reply of Prepare */
+};
+
+static const char publish_usage[] =
+    "usage: deltamesh publish MODEL FILE... [--meta K=V]... [--parent V]...\n"
+    "                         [--key FILE]... [--no-release]\n"
+    "                         [--wait[=N]] [--timeout SECONDS] [--json]\n"
+    "                         [--control PATH]\n"
+    "  MODEL         name of the model, such as cameras/detector\n"
+    "  --parent V    the version this one follows; default MODEL@latest\n"
+    "  --no-release  do not let channel main name it\n"
+    "  --wait[=N]    until all nodes (or N) run it; --timeout 300 by "
+    "default,\n                exit status 6 when it passes\n";
+
+/* ---- Options ---- */
+
+static bool add_meta(struct publish *p, const char *pair)
+{
+    const char *equal = strchr(pair, '=');
+    if (!equal || equal == pair)
+        return false;
+    char *key = strndup(pair, (size_t)(equal - pair));
+    int bad = !key || json_object_set_new(p->meta, key, json_string(equal + 1));
+    free(key);
+    return !bad;
+}
+
+static bool parse_count(const char *text, long *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtol(text, &end, 10);
+    return !errno && end != text && !*end && *out > 0 && *out < 1000000;
+}
+
+static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
+{
+    static const struct option options[] = {
+        {"meta", required_argument, NULL, 'm'},
+        {"parent", required_argument, NULL, 'p'},
+        {"key", required_argument, NULL, 'k'},
+        {"no-release", no_argument, NULL, 'R'},
+        {"wait", optional_argument, NULL, 'w'},
+        {"timeout", required_argument, NULL, 't'},
+        CTL_OPTIONS};
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        bool fits = true;
+        if (c == 'm')
+            fits = add_meta(p, optarg);
+        else if (c == 'p')
+            json_array_append_new(p->parents, json_string(optarg));
+        else if (c == 'k' && p->key_count < PUBLISH_KEYS_MAX)
+            p->key_paths[p->key_count++] = optarg;
+        else if (c == 'R')
+            p->release = false;
+        else if (c == 'w') {
+            p->wait = true;
+            fits = !optarg || parse_count(optarg, &p->wait_nodes);
+        } else if (c == 't')
+            fits = parse_count(optarg, &p->timeout_s);
+        else if (!ctl_option(&p->ctl, c, exit))
+            return false;
+        if (!fits) {
+            *exit = ctl_misused(&p->ctl);
+            return false;
+        }
+    }
+    if (argc - optind >= 2)
+        return true;
+    *exit = ctl_misused(&p->ctl);
+    return false;
+}
+
+/* ---- Files ---- */
+
+static int open_file(struct publish *p, const char *path)
+{
+    struct stat st;
+    if (p->file_count == PUBLISH_FILES_MAX)
+        return ctl_fail("publish", CTL_USAGE, "more than %d files",
+                        PUBLISH_FILES_MAX);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st)) {
+        int err = errno;
+        if (fd >= 0)
+            close(fd);
+        return ctl_fail("publish", err == ENOENT ? CTL_NOT_FOUND : CTL_FAILED,
+                        "%s: %s", path, strerror(err));
+    }
+    p->paths[p->file_count] = path;
+    p->fds[p->file_count++] = fd;
+    if (S_ISREG(st.st_mode))
+        return CTL_OK;
+    return ctl_fail("publish", CTL_BAD_INPUT, "%s: %s", path,
+                    S_ISDIR(st.st_mode) ? "is a folder: name its files"
+                                        : "is not a regular file");
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* What the client is about to sign for is what it read itself. */
+static int hash_files(struct publish *p)
+{
+    uint8_t buf[16 * 1024];
+    struct tree_builder builder;
+    struct stat st;
+    for (size_t i = 0; i < p->file_count; i++) {
+        if (fstat(p->fds[i], &st))
+            return ctl_fail("publish", CTL_FAILED, "%s: %s", p->paths[i],
+                            strerror(errno));
+        p->size += (uint64_t)st.st_size;
+    }
+    enum status status = tree_builder_init(&builder, p->size);
+    if (status)
+        return ctl_fail("publish", CTL_BAD_INPUT, "%s", status_text(status));
+    ssize_t got = 0;
+    for (size_t i = 0; !status && i < p->file_count; i++)
+        for (off_t at = 0;
+             !status && (got = pread(p->fds[i], buf, sizeof(buf), at)) > 0;
+             at += got)
+            status = tree_builder_add(&builder, bytes_of(buf, (size_t)got));
+    if (!status && got >= 0)
+        status = tree_builder_finish(&builder, &p->tree);
+    tree_builder_deinit(&builder);
+    if (got < 0)
+        return ctl_fail("publish", CTL_FAILED, "reading: %s", strerror(errno));
+    if (status)
+        return ctl_fail("publish", CTL_FAILED,
+                        "a file changed while it was read");
+    return CTL_OK;
+}
+
+/* ---- Prepare, sign, commit ---- */
+
+static int on_prepared(void *ctx, json_t *reply, const int *fds,
+                       size_t fd_count)
+{
+    struct publish *p = ctx;
+    (void)fds;
+    (void)fd_count;
+    if (strcmp(ctl_text(reply, "stage"), "ready")) {
+        if (p->ctl.tty && ctl_int(reply, "total") > 0)
+            fprintf(
+                stderr, "\r%s %d %%\033[K", ctl_text(reply, "stage"),
+                (int)(100 * ctl_int(reply, "done") / ctl_int(reply, "total")));
+        return -1;
+    }
+    if (p->ctl.tty)
+        fputs("\r\033[K", stderr);
+    p->prepared = json_incref(reply);
+    return CTL_OK;
+}
+
+static json_t *prepare_params(struct publish *p)
+{
+    json_t *files = json_array();
+    for (size_t i = 0; i < p->file_count; i++)
+        json_array_append_new(files, json_pack("{s:s, s:i, s:i, s:i}", "path",
+                                               base_name(p->paths[i]), "size",
+                                               0, "offset", 0, "fd", (int)i));
+    json_t *params =
+        json_pack("{s:s, s:o, s:O, s:o}", "model", p->model, "files", files,
+                  "meta", p->meta, "keys", ctl_public_keys(&p->ring));
+    if (json_array_size(p->parents))
+        json_object_set(params, "parents", p->parents);
+    return params;
+}
+
+static int check_payload(const struct publish *p,
+                         const struct ctl_payload *payload)
+{
+    struct body_version body;
+    struct bytes model;
+    uint64_t n;
+    const struct record_fields *f = &payload->record.f;
+    if (f->kind == RECORD_VERSION &&
+        !body_version_decode(f->body, &body, NULL) &&
+        name_split_version(f->name, &model, &n) &&
+        bytes_equal(model, bytes_of_text(p->model)) &&
+        hash_equal(&body.tree, &p->tree) && body.size == p->size)
+        return CTL_OK;
+    return ctl_fail("publish", CTL_REFUSED,
+                    "the daemon asks to sign other content than these files; "
+                    "nothing was signed (did a file change meanwhile?)");
+}
+
+static int sign_and_commit(struct publish *p)
+{
+    struct ctl_payload payload;
+    char *envelope = NULL;
+    json_t *reply = NULL;
+    int exit =
+        ctl_payload_open(&p->ctl, ctl_text(p->prepared, "payload"), &payload);
+    if (exit)
+        return exit;
+    exit = check_payload(p, &payload);
+    if (!exit)
+        exit = ctl_payload_sign(&p->ctl, &payload, &p->ring, &envelope);
+    if (!exit)
+        exit = ctl_call(&p->ctl, "Commit",
+                        json_pack("{s:s, s:s}", "token",
+                                  ctl_text(p->prepared, "token"), "envelope",
+                                  envelope),
+                        &reply);
+    free(envelope);
+    json_decref(reply);
+    ctl_payload_close(&payload);
+    return exit;
+}
+
+/* ---- Waiting ---- */
+
+/* How many nodes run the version, of how many. */
+static int count_running(struct publish *p, const char *version, long *running,
+                         long *nodes)
+{
+    json_t *reply, *node, *m;
+    size_t i, k;
+    int exit = ctl_call(&p->ctl, "Fleet", NULL, &reply);
+    *running = *nodes = 0;
+    json_array_foreach(json_object_get(reply, "nodes"), i, node)
+    {
+        if (ctl_bool(node, "revoked"))
+            continue;
+        ++*nodes;
+        json_array_foreach(json_object_get(node, "models"), k, m) *running +=
+            !strcmp(ctl_text(m, "running"), version);
+    }
+    json_decref(reply);
+    return exit;
+}
+
+static double now_s(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int wait_running(struct publish *p, const char *version)
+{
+    double start = now_s();
+    long running = 0, nodes = 0;
+    for (;;) {
+        int exit = count_running(p, version, &running, &nodes);
+        if (exit)
+            return exit;
+        if (p->wait_nodes ? running >= p->wait_nodes
+                          : nodes && running == nodes)
+            break;
+        if (now_s() - start > (double)p->timeout_s)
+            return ctl_fail("publish", CTL_TIMEOUT,
+                            "%ld of %ld nodes run it after %ld s; see "
+                            "deltamesh fleet --behind",
+                            running, nodes, p->timeout_s);
+        if (p->ctl.tty)
+            fprintf(stderr, "\r%ld of %ld nodes run it\033[K", running, nodes);
+        const struct timespec pause = {0, 50 * 1000 * 1000};
+        nanosleep(&pause, NULL);
+    }
+    if (p->ctl.tty)
+        fputs("\r\033[K", stderr);
+    if (!p->ctl.json)
+        printf("runs on %ld of %ld nodes after %.1f s\n", running, nodes,
+               now_s() - start);
+    return CTL_OK;
+}
+
+/* ---- What is said ---- */
+
+static void print_updates(const json_t *prepared)
+{
+    uint64_t size = (uint64_t)ctl_int(prepared, "size");
+    size_t i;
+    json_t *u, *w;
+    json_array_foreach(json_object_get(prepared, "updates"), i, u)
+    {
+        char bytes[TABLE_WORD], base[TABLE_WORD];
+        uint64_t n = (uint64_t)ctl_int(u, "bytes");
+        const char *from = ctl_text(u, "base");
+        printf("  update %s%s  %s, %.2f %% of the file\n",
+               *from ? "over " : "over nothing",
+               *from ? table_id(from, base) : "", table_bytes(n, bytes),
+               size ? 100.0 * (double)n / (double)size : 0);
+    }
+    json_array_foreach(json_object_get(prepared, "warnings"), i, w) fprintf(
+        stderr, "deltamesh publish: warning: %s\n", json_string_value(w));
+}
+
+static void print_published(const struct publish *p)
+{
+    char id[TABLE_WORD], size[TABLE_WORD];
+    const json_t *r = p->prepared;
+    if (p->ctl.json)
+        return;
+    printf("%s %s#%lld  %s  %s\n",
+           ctl_bool(r, "unchanged") ? "already there:" : "published", p->model,
+           (long long)ctl_int(r, "n"), table_id(ctl_text(r, "version"), id),
+           table_bytes((uint64_t)ctl_int(r, "size"), size));
+    print_updates(r);
+}
+
+static int release(struct publish *p)
+{
+    json_t *reply = NULL;
+    int exit = ctl_release_version(&p->ctl, ctl_text(p->prepared, "version"),
+                                   "main", &p->ring, &reply);
+    if (!exit && !p->ctl.json)
+        puts(ctl_bool(reply, "unchanged") ? "channel main names it"
+                                          : "released to main");
+    json_decref(reply);
+    return exit;
+}
+
+static int run(struct publish *p, int argc, char **argv)
+{
+    int exit = CTL_OK;
+    p->model = argv[optind];
+    if (!name_is_model(bytes_of_text(p->model)))
+        return ctl_fail("publish", CTL_USAGE,
+                        "\"%s\" is no model name: parts of a-z 0-9 . _ - that "
+                        "begin with a letter, joined by /, such as "
+                        "cameras/detector",
+                        p->model);
+    for (int i = optind + 1; i < argc; i++)
+        if ((exit = open_file(p, argv[i])))
+            return exit;
+    if ((exit = hash_files(p)) ||
+        (exit = ctl_load_keys(&p->ctl, p->key_paths, p->key_count, &p->ring)))
+        return exit;
+    const struct ctl_stream stream = {.fds = p->fds,
+                                      .fd_count = p->file_count,
+                                      .keep_open = true,
+                                      .on_reply = on_prepared,
+                                      .ctx = p};
+    exit = ctl_call_stream(&p->ctl, "Prepare", prepare_params(p), &stream);
+    if (exit)
+        return exit;
+    if (!p->prepared)
+        return ctl_fail("publish", CTL_FAILED, "the daemon gave no answer");
+    if (!ctl_bool(p->prepared, "unchanged") && (exit = sign_and_commit(p)))
+        return exit;
+    print_published(p);
+    if (p->release)
+        exit = release(p);
+    if (!exit && p->wait)
+        exit = wait_running(p, ctl_text(p->prepared, "version"));
+    if (!exit)
+        ctl_print_json(&p->ctl, p->prepared);
+    return exit;
+}
+
+int ctl_publish(int argc, char **argv)
+{
+    struct publish p = {.release = true, .timeout_s = 300};
+    int exit = CTL_OK;
+    p.meta = json_object();
+    p.parents = json_array();
+    ctl_begin(&p.ctl, argv, publish_usage);
+    if (parse_options(&p, argc, argv, &exit))
+        exit = run(&p, argc, argv);
+    for (size_t i = 0; i < p.file_count; i++)
+        close(p.fds[i]);
+    keyring_deinit(&p.ring);
+    json_decref(p.prepared);
+    json_decref(p.meta);
+    json_decref(p.parents);
+    ctl_end(&p.ctl);
+    return exit;
+}
