@@ -146,7 +146,7 @@ def add_psks(messages, modifiers):
     return len(places)
 
 
-def make(base, text, modifiers, hash_name):
+def make(base, text, modifiers, hash_name, prologue=None, said=None):
     pre_text, _, body = text.rpartition("...")
     messages = arrows(body)
     psk_count = add_psks(messages, modifiers)
@@ -155,7 +155,8 @@ def make(base, text, modifiers, hash_name):
     s = [seed(f"{base} {x} s") for x in side]
     e = [seed(f"{base} {x} e") for x in side]
     psks = [seed(f"{base} psk {i}") for i in range(psk_count)]
-    prologue = b"" if len(base) % 2 else base.encode()
+    if prologue is None:
+        prologue = b"" if len(base) % 2 else base.encode()
     pre = arrows(pre_text)
     known = {who for who, _ in pre}
     sent = {who for who, tokens in messages if "s" in tokens}
@@ -185,6 +186,7 @@ def make(base, text, modifiers, hash_name):
 
     for i, (who, tokens) in enumerate(messages):
         payload = b"" if i == 1 else f"{base} handshake {i}".encode()
+        payload = payload if said is None else said
         wire = b"".join(run(who, token) for token in tokens)
         wire += state.seal(payload)
         out.append({"payload": payload.hex(), "ciphertext": wire.hex()})
@@ -225,4 +227,5 @@ def main():
         "vectors": vectors}, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()
