@@ -1,13 +1,11 @@
 /* deltamesh join: enter a fleet with an invite, and say which address failed
  * how while that takes. */
 #include "daemon/ctl.h"
+#include "daemon/invite.h"
 #include "daemon/table.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-
-#define INVITE_MAX 8192u
 
 struct join {
     struct ctl *ctl;
@@ -57,30 +55,34 @@ static int on_reply(void *ctx, json_t *reply, const int *fds, size_t fd_count)
     return CTL_OK;
 }
 
-/* The invite from a line, a file, or standard input ("-"), blanks trimmed. */
+/* The invite from a line, a file, or standard input ("-"). A damaged one is
+ * refused here, before the daemon is asked. */
 static int read_invite(const struct ctl *ctl, const char *from, char *out)
 {
-    size_t size;
-    if (!strncmp(from, "dm1", 3)) {
-        size = strlen(from);
-        if (size >= INVITE_MAX)
+    struct invite invite;
+    struct diag diag = {""};
+    size_t size = strlen(from);
+    if (!strncmp(from, INVITE_PREFIX, strlen(INVITE_PREFIX))) {
+        if (size >= INVITE_LINE_MAX)
             return ctl_fail(ctl->verb, CTL_BAD_INPUT, "the invite is too long");
         memcpy(out, from, size + 1);
     } else {
         FILE *in = strcmp(from, "-") ? fopen(from, "re") : stdin;
         if (!in)
-            return ctl_fail(
-                ctl->verb, errno == ENOENT ? CTL_NOT_FOUND : CTL_BAD_INPUT,
-                "%s: %s (an invite begins with dm1)", from, strerror(errno));
-        size = fread(out, 1, INVITE_MAX - 1, in);
+            return ctl_fail(ctl->verb,
+                            errno == ENOENT ? CTL_NOT_FOUND : CTL_BAD_INPUT,
+                            "%s: %s (an invite begins with " INVITE_PREFIX ")",
+                            from, strerror(errno));
+        size = fread(out, 1, INVITE_LINE_MAX - 1, in);
         if (in != stdin)
             fclose(in);
+        out[size] = '\0';
     }
-    while (size && isspace((unsigned char)out[size - 1]))
-        size--;
-    out[size] = '\0';
-    size_t skip = strspn(out, " \t\r\n");
-    memmove(out, out + skip, strlen(out + skip) + 1);
+    enum status status = invite_read(out, &invite, &diag);
+    crypto_wipe(&invite, sizeof(invite));
+    if (status)
+        return ctl_fail(ctl->verb, CTL_BAD_INPUT, "%s",
+                        diag.text[0] ? diag.text : status_text(status));
     return CTL_OK;
 }
 
@@ -91,7 +93,7 @@ int ctl_join(int argc, char **argv)
         {"no-wait", no_argument, NULL, 'n'},
         CTL_OPTIONS};
     struct ctl ctl;
-    char invite[INVITE_MAX];
+    char invite[INVITE_LINE_MAX];
     int exit = CTL_OK, timeout_s = 0;
     bool wait = true;
     ctl_begin(&ctl, argv,

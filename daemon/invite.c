@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PREFIX    "deltamesh1:"
 #define SUM_BYTES 4u
 #define BYTES_MAX (64u + 1 + INVITE_ADDRESSES_MAX * 256u + SUM_BYTES)
 
@@ -51,10 +50,10 @@ enum status invite_write(const struct invite *invite, char **line,
     crypto_wipe(buf, sizeof(buf));
     if (status)
         return status;
-    char *out = text ? malloc(sizeof(PREFIX) + strlen(text)) : NULL;
+    char *out = text ? malloc(sizeof(INVITE_PREFIX) + strlen(text)) : NULL;
     if (out) {
-        memcpy(out, PREFIX, sizeof(PREFIX) - 1);
-        memcpy(out + sizeof(PREFIX) - 1, text, strlen(text) + 1);
+        memcpy(out, INVITE_PREFIX, sizeof(INVITE_PREFIX) - 1);
+        memcpy(out + sizeof(INVITE_PREFIX) - 1, text, strlen(text) + 1);
     }
     free(text);
     *line = out;
@@ -110,15 +109,17 @@ enum status invite_read(const char *text, struct invite *out, struct diag *diag)
     memset(out, 0, sizeof(*out));
     size_t size = 0;
     const char *line = find_line(text, &size);
-    if (!line || size < 9 || strncmp(line, PREFIX, 9))
+    if (!line || size < 9 || strncmp(line, INVITE_PREFIX, 9))
         return diag_fail(diag, STATUS_CORRUPT,
-                         "this is no invite: one begins with %s", PREFIX);
-    if (size < sizeof(PREFIX) - 1 || strncmp(line, PREFIX, sizeof(PREFIX) - 1))
+                         "this is no invite: one begins with %s",
+                         INVITE_PREFIX);
+    if (size < sizeof(INVITE_PREFIX) - 1 ||
+        strncmp(line, INVITE_PREFIX, sizeof(INVITE_PREFIX) - 1))
         return diag_fail(diag, STATUS_UNSUPPORTED,
                          "this invite is of a newer form than this deltamesh "
                          "reads");
-    line += sizeof(PREFIX) - 1;
-    size -= sizeof(PREFIX) - 1;
+    line += sizeof(INVITE_PREFIX) - 1;
+    size -= sizeof(INVITE_PREFIX) - 1;
     uint8_t *bytes = NULL;
     size_t count = 0;
     enum status status = STATUS_CORRUPT;

@@ -11,6 +11,7 @@
 #include "protocol/crypto.h"
 #include "protocol/node.h"
 
+#define INVITE_PREFIX        "deltamesh1:"
 #define INVITE_ADDRESSES_MAX 16u
 #define INVITE_LINE_MAX      6144u
 
