@@ -1,0 +1,108 @@
+/* The walk over the pieces of a segment. */
+#include "codec/update/segment.h"
+
+void segment_walk_begin(struct segment_walk *walk,
+                        const struct update_record *records,
+                        uint32_t record_count, uint64_t offset, uint64_t size)
+{
+    uint32_t low = 0, high = record_count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (records[mid].target_offset + records[mid].size <= offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    walk->record = records ? records + low : NULL;
+    walk->end = records ? records + record_count : NULL;
+    walk->at = offset;
+    walk->stop = offset + size;
+}
+
+/* Elements cut by the segment's edges; an element within one segment smaller
+ * than itself does not occur, segments being 64 KiB or the end. */
+static void segment_piece_cut(struct segment_piece *piece)
+{
+    const struct update_record *record = piece->record;
+    uint32_t width = dtype_bits(record->dtype) / 8;
+    uint64_t from = piece->target_offset - record->target_offset;
+    uint32_t over = (uint32_t)(from % width);
+    piece->head = over ? width - over : 0;
+    if (piece->head > piece->size)
+        piece->head = piece->size;
+    piece->tail = (piece->size - piece->head) % width;
+}
+
+bool segment_walk_next(struct segment_walk *walk, struct segment_piece *piece)
+{
+    if (walk->at >= walk->stop || walk->record == walk->end)
+        return false;
+    const struct update_record *record = walk->record;
+    uint64_t end = record->target_offset + record->size;
+    uint64_t stop = end < walk->stop ? end : walk->stop;
+    *piece = (struct segment_piece){
+        .record = record,
+        .target_offset = walk->at,
+        .size = (uint32_t)(stop - walk->at),
+    };
+    if (record->mode == UPDATE_FLOAT)
+        segment_piece_cut(piece);
+    walk->at = stop;
+    if (stop == end)
+        walk->record++;
+    return true;
+}
+
+uint32_t segment_piece_bytes(const struct segment_piece *piece)
+{
+    switch (piece->record->mode) {
+    case UPDATE_BYTES:
+        return piece->size;
+    case UPDATE_FLOAT:
+        return piece->head + piece->tail;
+    default:
+        return 0;
+    }
+}
+
+size_t segment_piece_elems(const struct segment_piece *piece)
+{
+    if (piece->record->mode != UPDATE_FLOAT)
+        return 0;
+    uint32_t width = dtype_bits(piece->record->dtype) / 8;
+    return (piece->size - piece->head - piece->tail) / width;
+}
+
+uint64_t segment_piece_base(const struct segment_piece *piece, uint32_t at)
+{
+    const struct update_record *record = piece->record;
+    return record->base_offset +
+           (piece->target_offset + at - record->target_offset);
+}
+
+bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at)
+{
+    const struct update_record *record = piece->record;
+    *at = segment_piece_base(piece, 0);
+    return record->base_size == record->size;
+}
+
+bool segment_piece_prefix(const struct segment_piece *piece, uint32_t taken,
+                          uint64_t *offset, uint32_t *size)
+{
+    const struct update_record *record = piece->record;
+    if (record->mode != UPDATE_BYTES || !record->base_size)
+        return false;
+    uint64_t from = piece->target_offset - record->target_offset;
+    uint64_t low =
+        from > SEGMENT_PREFIX_MARGIN ? from - SEGMENT_PREFIX_MARGIN : 0;
+    uint64_t high = from + piece->size + SEGMENT_PREFIX_MARGIN;
+    if (high > record->base_size)
+        high = record->base_size;
+    if (low >= high || taken >= SEGMENT_PREFIX_MAX)
+        return false;
+    uint64_t room = SEGMENT_PREFIX_MAX - taken;
+    *offset = record->base_offset + low;
+    *size = (uint32_t)(high - low < room ? high - low : room);
+    return true;
+}

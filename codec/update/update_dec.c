@@ -1,0 +1,362 @@
+/* Decodes segments: streams of bytes first, then the walk that puts every
+ * piece in its place. */
+#include "codec/update/update_dec.h"
+
+#include "codec/lossless/bytes.h"
+#include "codec/lossless/fast.h"
+#include "codec/update/segment.h"
+
+#include <stdlib.h>
+
+struct update_dec {
+    const struct update_header *header;
+    const struct source *base; /* NULL: none */
+    struct bytes_decoder *bytes;
+    struct fast_dec *fast; /* NULL until a segment needs it */
+    struct writer prefix;
+    struct writer plain; /* BYTES pieces and cut elements */
+    struct writer diff;  /* DIFF pieces */
+};
+
+/* One decode. */
+struct segment_dec {
+    struct update_dec *dec;
+    struct reader rd;
+    uint64_t offset; /* of the segment in the target */
+    uint8_t *out;
+    uint32_t size;
+    size_t plain_at; /* bytes of dec->plain and dec->diff used */
+    size_t diff_at;
+};
+
+enum status update_dec_new(const struct update_header *header,
+                           const struct source *base, struct update_dec **out)
+{
+    if (header->has_base != (base != NULL) ||
+        (base && base->size != header->base_size))
+        return STATUS_BAD_BASE;
+    struct update_dec *dec = calloc(1, sizeof(*dec));
+    if (!dec)
+        return STATUS_NO_MEMORY;
+    dec->header = header;
+    dec->base = base;
+    dec->bytes = bytes_decoder_new();
+    writer_init_heap(&dec->prefix, UPDATE_PREFIX_MAX);
+    writer_init_heap(&dec->plain, UPDATE_SEGMENT_SIZE_MAX);
+    writer_init_heap(&dec->diff, UPDATE_SEGMENT_SIZE_MAX);
+    if (!dec->bytes) {
+        update_dec_free(dec);
+        return STATUS_NO_MEMORY;
+    }
+    *out = dec;
+    return STATUS_OK;
+}
+
+void update_dec_free(struct update_dec *dec)
+{
+    if (!dec)
+        return;
+    bytes_decoder_free(dec->bytes);
+    fast_dec_free(dec->fast);
+    writer_deinit(&dec->prefix);
+    writer_deinit(&dec->plain);
+    writer_deinit(&dec->diff);
+    free(dec);
+}
+
+/* Appends a stretch of the base. A record without base never comes here; a
+ * range outside of it is TRUNCATED by the source. */
+static enum status update_dec_base(const struct update_dec *dec,
+                                   uint64_t offset, void *out, size_t size)
+{
+    if (!dec->base)
+        return STATUS_CORRUPT;
+    return source_read(dec->base, offset, out, size);
+}
+
+static enum status update_dec_append(struct update_dec *dec, struct writer *wr,
+                                     uint64_t offset, size_t size)
+{
+    uint8_t *room = writer_reserve(wr, size);
+    if (writer_status(wr))
+        return writer_status(wr);
+    return update_dec_base(dec, offset, room, size);
+}
+
+static void segment_walk_of(const struct segment_dec *sd,
+                            struct segment_walk *walk)
+{
+    const struct update_header *header = sd->dec->header;
+    segment_walk_begin(walk, header->records, header->record_count, sd->offset,
+                       sd->size);
+}
+
+static uint8_t *segment_place(const struct segment_dec *sd,
+                              const struct segment_piece *piece)
+{
+    return sd->out + (piece->target_offset - sd->offset);
+}
+
+/* A segment without bytes: every piece is as in the base. */
+static enum status segment_dec_same(struct segment_dec *sd)
+{
+    struct segment_walk walk;
+    struct segment_piece piece;
+    segment_walk_of(sd, &walk);
+    while (segment_walk_next(&walk, &piece)) {
+        uint64_t at;
+        if (!segment_piece_copy(&piece, &at))
+            return STATUS_CORRUPT;
+        enum status status =
+            update_dec_base(sd->dec, at, segment_place(sd, &piece), piece.size);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status segment_dec_raw(struct segment_dec *sd)
+{
+    reader_copy(&sd->rd, sd->out, sd->size);
+    return reader_finish(&sd->rd);
+}
+
+static enum status segment_dec_frame(struct segment_dec *sd)
+{
+    struct update_dec *dec = sd->dec;
+    uint64_t offset = reader_varint(&sd->rd);
+    uint64_t size = reader_varint_max(&sd->rd, UPDATE_PREFIX_MAX);
+    struct bytes frame = reader_bytes(&sd->rd, reader_left(&sd->rd));
+    enum status status = reader_finish(&sd->rd);
+    if (!status && !size && offset)
+        status = STATUS_CORRUPT;
+    if (!status && size)
+        status = update_dec_append(dec, &dec->prefix, offset, (size_t)size);
+    if (status)
+        return status;
+    return bytes_decode(dec->bytes, frame, writer_view(&dec->prefix), sd->out,
+                        sd->size);
+}
+
+/* What the pieces need of each stream. */
+struct segment_needs {
+    uint32_t plain;
+    uint32_t diff;
+    bool floats;
+};
+
+/* Collects the needs, and the prefix of the plain bytes. */
+static enum status segment_dec_needs(struct segment_dec *sd,
+                                     struct segment_needs *needs)
+{
+    struct segment_walk walk;
+    struct segment_piece piece;
+    struct writer *prefix = &sd->dec->prefix;
+    segment_walk_of(sd, &walk);
+    while (segment_walk_next(&walk, &piece)) {
+        uint64_t offset;
+        uint32_t size;
+        needs->plain += segment_piece_bytes(&piece);
+        if (piece.record->mode == UPDATE_DIFF)
+            needs->diff += piece.size;
+        needs->floats |= segment_piece_elems(&piece) > 0;
+        if (!segment_piece_prefix(&piece, (uint32_t)prefix->size, &offset,
+                                  &size))
+            continue;
+        enum status status = update_dec_append(sd->dec, prefix, offset, size);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+/* A stream of bytes: its length and whether it is stored, then a frame or the
+ * bytes. Absent when nothing is needed. */
+static enum status segment_dec_stream(struct segment_dec *sd,
+                                      struct bytes prefix, struct writer *wr,
+                                      uint32_t need)
+{
+    if (!need)
+        return STATUS_OK;
+    uint64_t length = reader_varint_max(&sd->rd, 2 * UPDATE_SEGMENT_CODED_MAX);
+    bool stored = length & 1;
+    struct bytes in = reader_bytes(&sd->rd, (size_t)(length >> 1));
+    uint8_t *room = writer_reserve(wr, need);
+    if (reader_status(&sd->rd) || writer_status(wr))
+        return reader_status(&sd->rd) ? reader_status(&sd->rd)
+                                      : writer_status(wr);
+    if (!stored)
+        return bytes_decode(sd->dec->bytes, in, prefix, room, need);
+    if (in.size != need)
+        return STATUS_CORRUPT;
+    memcpy(room, in.data, need);
+    return STATUS_OK;
+}
+
+static enum status segment_dec_begin_floats(struct segment_dec *sd)
+{
+    struct update_dec *dec = sd->dec;
+    if (!dec->header->tables)
+        return STATUS_CORRUPT;
+    if (!dec->fast)
+        dec->fast = fast_dec_new(dec->header->tables);
+    if (!dec->fast)
+        return STATUS_NO_MEMORY;
+    return fast_dec_begin(dec->fast, &sd->rd);
+}
+
+static void segment_take_plain(struct segment_dec *sd, uint8_t *out,
+                               uint32_t size)
+{
+    if (size)
+        memcpy(out, sd->dec->plain.data + sd->plain_at, size);
+    sd->plain_at += size;
+}
+
+static enum status segment_dec_floats(struct segment_dec *sd,
+                                      const struct segment_piece *piece,
+                                      uint8_t *out)
+{
+    const struct update_record *record = piece->record;
+    uint32_t body = piece->size - piece->head - piece->tail;
+    bool delta = record->coding.mode == FAST_DELTA;
+    segment_take_plain(sd, out, piece->head);
+    out += piece->head;
+    if (delta && body) {
+        enum status status = update_dec_base(
+            sd->dec, segment_piece_base(piece, piece->head), out, body);
+        if (status)
+            return status;
+    }
+    if (body)
+        fast_dec_piece(sd->dec->fast, &record->coding, record->dtype,
+                       delta ? out : NULL, out, segment_piece_elems(piece));
+    segment_take_plain(sd, out + body, piece->tail);
+    return STATUS_OK;
+}
+
+static enum status segment_dec_diff(struct segment_dec *sd,
+                                    const struct segment_piece *piece,
+                                    uint8_t *out)
+{
+    enum status status = update_dec_base(sd->dec, segment_piece_base(piece, 0),
+                                         out, piece->size);
+    const uint8_t *diff = sd->dec->diff.data + sd->diff_at;
+    for (uint32_t i = 0; !status && i < piece->size; i++)
+        out[i] = (uint8_t)(out[i] + diff[i]);
+    sd->diff_at += piece->size;
+    return status;
+}
+
+static enum status segment_dec_piece(struct segment_dec *sd,
+                                     const struct segment_piece *piece)
+{
+    uint8_t *out = segment_place(sd, piece);
+    switch (piece->record->mode) {
+    case UPDATE_SAME:
+        return update_dec_base(sd->dec, segment_piece_base(piece, 0), out,
+                               piece->size);
+    case UPDATE_BYTES:
+        segment_take_plain(sd, out, piece->size);
+        return STATUS_OK;
+    case UPDATE_DIFF:
+        return segment_dec_diff(sd, piece, out);
+    case UPDATE_FLOAT:
+        return segment_dec_floats(sd, piece, out);
+    default:
+        return STATUS_CORRUPT;
+    }
+}
+
+static enum status segment_dec_walk(struct segment_dec *sd)
+{
+    struct segment_walk walk;
+    struct segment_piece piece;
+    segment_walk_of(sd, &walk);
+    while (segment_walk_next(&walk, &piece)) {
+        enum status status = segment_dec_piece(sd, &piece);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status segment_dec_pieces(struct segment_dec *sd)
+{
+    struct update_dec *dec = sd->dec;
+    struct segment_needs needs = {0};
+    struct bytes none = {0};
+    enum status status = segment_dec_needs(sd, &needs);
+    if (!status)
+        status = segment_dec_stream(sd, writer_view(&dec->prefix), &dec->plain,
+                                    needs.plain);
+    if (!status)
+        status = segment_dec_stream(sd, none, &dec->diff, needs.diff);
+    if (!status && needs.floats)
+        status = segment_dec_begin_floats(sd);
+    if (!status)
+        status = reader_finish(&sd->rd);
+    if (!status)
+        status = segment_dec_walk(sd);
+    if (!status && needs.floats)
+        status = fast_dec_finish(dec->fast);
+    return status;
+}
+
+static enum status segment_dec_run(struct segment_dec *sd)
+{
+    switch (reader_u8(&sd->rd)) {
+    case SEGMENT_RAW:
+        return segment_dec_raw(sd);
+    case SEGMENT_FRAME:
+        return segment_dec_frame(sd);
+    case SEGMENT_PIECES:
+        return segment_dec_pieces(sd);
+    default:
+        return STATUS_CORRUPT;
+    }
+}
+
+static void update_dec_reset(struct update_dec *dec)
+{
+    dec->prefix.size = dec->plain.size = dec->diff.size = 0;
+    dec->prefix.status = dec->plain.status = dec->diff.status = STATUS_OK;
+}
+
+static enum status update_dec_check(const struct update_header *header,
+                                    uint32_t index, struct bytes coded)
+{
+    const struct update_segment *segment = &header->segments[index];
+    uint8_t hash[UPDATE_SEGMENT_HASH_BYTES];
+    if (coded.size != segment->size)
+        return STATUS_MISMATCH;
+    if (!coded.size)
+        return STATUS_OK;
+    update_segment_hash(coded, hash);
+    return memcmp(hash, segment->hash, sizeof(hash)) ? STATUS_MISMATCH
+                                                     : STATUS_OK;
+}
+
+enum status update_dec_segment(struct update_dec *dec, uint32_t index,
+                               struct bytes coded, uint8_t *out, size_t size,
+                               struct diag *diag)
+{
+    const struct update_header *header = dec->header;
+    if (index >= header->segment_count ||
+        size != update_segment_target_size(header, index))
+        return STATUS_USAGE;
+    if (update_dec_check(header, index, coded))
+        return diag_fail(diag, STATUS_MISMATCH,
+                         "segment %u does not have the hash of its update",
+                         index);
+    struct segment_dec sd = {.dec = dec, .out = out, .size = (uint32_t)size};
+    sd.offset = update_segment_offset(header, index);
+    reader_init(&sd.rd, coded);
+    update_dec_reset(dec);
+    enum status status =
+        coded.size ? segment_dec_run(&sd) : segment_dec_same(&sd);
+    if (!status)
+        return STATUS_OK;
+    return diag_fail(diag, status, "segment %u (target offset %llu): %s", index,
+                     (unsigned long long)sd.offset, status_text(status));
+}
