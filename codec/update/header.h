@@ -18,7 +18,10 @@
 #define UPDATE_RECORDS_MAX        65536u
 #define UPDATE_TABLES_MAX         65536u     /* bytes of all shared tables */
 #define UPDATE_SEGMENT_SIZE_MAX   (1u << 20) /* of the target, a segment */
-#define UPDATE_SEGMENT_CODED_MAX  (UPDATE_SEGMENT_SIZE_MAX + 1024u)
+#define UPDATE_SEGMENT_CODED_MAX  (UPDATE_SEGMENT_SIZE_MAX + 1u)
+
+/* Stretch of the base that one segment may ask for. */
+#define UPDATE_PREFIX_MAX (8u << 20)
 
 /* No header is larger: 4 KiB, 64 bytes a record, 24 a segment, tables. */
 #define UPDATE_HEADER_MAX                                       \

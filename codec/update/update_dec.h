@@ -12,8 +12,6 @@
 #include "codec/base/source.h"
 #include "codec/update/header.h"
 
-#define UPDATE_PREFIX_MAX (8u << 20)
-
 struct update_dec;
 
 /* header  borrowed until update_dec_free

@@ -1,0 +1,301 @@
+/* Measures matched ranges in stretches of bounded size. */
+#include "codec/update/plan.h"
+
+#include "codec/update/header.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define PLAN_STRETCH 65536u
+/* Float tensors below this size are not worth a coding of their own. */
+#define PLAN_FLOAT_SIZE_MIN 64u
+/* An unchanged range this small is coded along with its changed neighbours. */
+#define PLAN_ABSORB_MAX 64u
+#define PLAN_NO_CODING  SIZE_MAX
+
+struct planner {
+    const struct update_plan_input *in;
+    struct update_plan *out;
+    size_t *codings; /* per record: index in the float plan */
+    struct fast_stats *stats;
+    struct fast_plan *floats;
+    uint8_t *base;
+    uint8_t *target;
+    uint64_t seen; /* bytes measured, for progress */
+};
+
+/* What was found out about one range. */
+struct plan_measure {
+    bool equal;
+    uint64_t bytes;
+    uint64_t diff_histogram[256];
+    uint64_t target_histogram[256];
+};
+
+static enum status planner_init(struct planner *pl)
+{
+    pl->stats = fast_stats_new();
+    pl->floats = fast_plan_new();
+    pl->base = malloc(PLAN_STRETCH);
+    pl->target = malloc(PLAN_STRETCH);
+    return pl->stats && pl->floats && pl->base && pl->target ? STATUS_OK
+                                                             : STATUS_NO_MEMORY;
+}
+
+static void planner_deinit(struct planner *pl)
+{
+    fast_stats_free(pl->stats);
+    fast_plan_free(pl->floats);
+    free(pl->base);
+    free(pl->target);
+    free(pl->codings);
+}
+
+static enum status planner_grow(struct planner *pl)
+{
+    struct update_plan *out = pl->out;
+    if (out->count < out->cap)
+        return STATUS_OK;
+    if (out->count >= UPDATE_RECORDS_MAX)
+        return STATUS_LIMIT;
+    uint32_t cap = out->cap ? 2 * out->cap : 64;
+    struct update_record *records =
+        realloc(out->records, cap * sizeof(*records));
+    if (!records)
+        return STATUS_NO_MEMORY;
+    out->records = records;
+    size_t *codings = realloc(pl->codings, cap * sizeof(*codings));
+    if (!codings)
+        return STATUS_NO_MEMORY;
+    pl->codings = codings;
+    out->cap = cap;
+    return STATUS_OK;
+}
+
+static bool plan_base_follows(const struct update_record *a,
+                              const struct update_record *b)
+{
+    return a->base_size == a->size && b->base_size == b->size &&
+           a->base_offset + a->size == b->base_offset;
+}
+
+/* Joins a record to the one before it where that codes the same. */
+static bool planner_join(struct planner *pl, const struct update_record *next)
+{
+    if (!pl->out->count || next->mode == UPDATE_FLOAT)
+        return false;
+    struct update_record *last = &pl->out->records[pl->out->count - 1];
+    bool bare = !last->base_size && !next->base_size;
+    bool follows = plan_base_follows(last, next);
+    bool absorb = last->mode == UPDATE_DIFF && next->mode == UPDATE_SAME &&
+                  next->size <= PLAN_ABSORB_MAX;
+    if (!(last->mode == next->mode && (bare || follows)) &&
+        !(absorb && follows))
+        return false;
+    last->size += next->size;
+    last->base_size += next->base_size;
+    return true;
+}
+
+static enum status planner_add(struct planner *pl,
+                               const struct update_record *record,
+                               size_t coding)
+{
+    if (planner_join(pl, record))
+        return STATUS_OK;
+    enum status status = planner_grow(pl);
+    if (status)
+        return status;
+    pl->codings[pl->out->count] = coding;
+    pl->out->records[pl->out->count++] = *record;
+    return STATUS_OK;
+}
+
+static void plan_histograms(struct plan_measure *me, const uint8_t *base,
+                            const uint8_t *target, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        me->target_histogram[target[i]]++;
+    if (!base)
+        return;
+    for (size_t i = 0; i < size; i++)
+        me->diff_histogram[(uint8_t)(target[i] - base[i])]++;
+}
+
+static void plan_look(struct planner *pl, const struct match *match,
+                      bool floats, bool pair, size_t size,
+                      struct plan_measure *me)
+{
+    const uint8_t *base = pair ? pl->base : NULL;
+    if (!pair || memcmp(pl->base, pl->target, size))
+        me->equal = false;
+    me->bytes += size;
+    if (floats)
+        fast_stats_add(pl->stats, base, pl->target,
+                       size / (dtype_bits(match->tensor->dtype) / 8));
+    else
+        plan_histograms(me, base, pl->target, size);
+}
+
+static enum status plan_progress(struct planner *pl, uint64_t size)
+{
+    pl->seen += size;
+    if (pl->in->progress &&
+        !pl->in->progress(pl->in->progress_ctx, pl->seen, pl->in->target->size))
+        return STATUS_CLOSED;
+    return STATUS_OK;
+}
+
+/* Reads a range in stretches, the base beside it where both correspond. */
+static enum status plan_measure_range(struct planner *pl,
+                                      const struct match *match, bool floats,
+                                      struct plan_measure *me)
+{
+    bool pair = match->base_size == match->size;
+    uint64_t step = (uint64_t)PLAN_STRETCH * pl->in->stride;
+    memset(me, 0, sizeof(*me));
+    me->equal = pair;
+    for (uint64_t at = 0; at < match->size; at += step) {
+        uint64_t left = match->size - at;
+        size_t size = left < PLAN_STRETCH ? (size_t)left : PLAN_STRETCH;
+        enum status status = source_read(
+            pl->in->target, match->target_offset + at, pl->target, size);
+        if (!status && pair)
+            status = source_read(pl->in->base, match->base_offset + at,
+                                 pl->base, size);
+        if (status)
+            return status;
+        plan_look(pl, match, floats, pair, size, me);
+        status = plan_progress(pl, left < step ? left : step);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+/* Bits of all values at their empirical frequencies. The one place where
+ * floating point chooses; it decides nothing that a decoder must repeat. */
+static double plan_entropy(const uint64_t histogram[256], uint64_t total)
+{
+    double bits = 0;
+    for (unsigned i = 0; i < 256; i++)
+        if (histogram[i])
+            bits += (double)histogram[i] *
+                    log2((double)total / (double)histogram[i]);
+    return bits;
+}
+
+/* Bytes of what is no float: differences or the bytes themselves. */
+static enum status plan_bytes(struct planner *pl, const struct match *match,
+                              const struct plan_measure *me)
+{
+    struct update_record record = {
+        .target_offset = match->target_offset,
+        .size = match->size,
+        .base_offset = match->base_size ? match->base_offset : 0,
+        .base_size = match->base_size,
+        .mode = UPDATE_BYTES,
+    };
+    double bits = plan_entropy(me->target_histogram, me->bytes);
+    if (match->base_size == match->size && match->tensor) {
+        double diff = plan_entropy(me->diff_histogram, me->bytes);
+        if (diff < bits) {
+            record.mode = UPDATE_DIFF;
+            bits = diff;
+        }
+    }
+    if (me->equal) {
+        record.mode = UPDATE_SAME;
+        bits = 0;
+    }
+    if (me->bytes)
+        pl->out->coded_size +=
+            (uint64_t)(bits / 8 * (double)match->size / (double)me->bytes);
+    return planner_add(pl, &record, PLAN_NO_CODING);
+}
+
+static enum status plan_floats(struct planner *pl, const struct match *match,
+                               const struct plan_measure *me)
+{
+    struct update_record record = {
+        .target_offset = match->target_offset,
+        .size = match->size,
+        .base_offset = match->base_size ? match->base_offset : 0,
+        .base_size = match->base_size,
+        .mode = UPDATE_FLOAT,
+        .dtype = match->tensor->dtype,
+    };
+    size_t coding;
+    if (me->equal) {
+        record.mode = UPDATE_SAME;
+        return planner_add(pl, &record, PLAN_NO_CODING);
+    }
+    enum status status = fast_plan_add(pl->floats, pl->stats, &coding);
+    if (status)
+        return status;
+    return planner_add(pl, &record, coding);
+}
+
+static enum status plan_match(struct planner *pl, const struct match *match)
+{
+    struct plan_measure me;
+    bool floats = match->tensor && fast_dtype_ok(match->tensor->dtype) &&
+                  match->size >= PLAN_FLOAT_SIZE_MIN;
+    if (floats)
+        fast_stats_reset(pl->stats, match->tensor->dtype);
+    enum status status = plan_measure_range(pl, match, floats, &me);
+    if (status)
+        return status;
+    return floats ? plan_floats(pl, match, &me) : plan_bytes(pl, match, &me);
+}
+
+/* The coding of one float record, or bytes where coding gains nothing. */
+static void plan_settle(struct planner *pl, uint32_t i)
+{
+    struct update_record *record = &pl->out->records[i];
+    if (pl->codings[i] == PLAN_NO_CODING)
+        return;
+    uint64_t bytes =
+        fast_plan_coding(pl->floats, pl->codings[i], &record->coding) / 8;
+    uint64_t stride = pl->in->stride;
+    if (record->size < PLAN_STRETCH)
+        stride = 1;
+    if (bytes * stride >= record->size - record->size / 64) {
+        record->mode = UPDATE_BYTES;
+        pl->out->coded_size += record->size;
+        return;
+    }
+    if (record->coding.mode == FAST_FULL)
+        record->base_size = record->base_offset = 0;
+    pl->out->coded_size += bytes * stride;
+}
+
+static enum status plan_run(struct planner *pl)
+{
+    enum status status = planner_init(pl);
+    for (size_t i = 0; !status && i < pl->in->matches->count; i++)
+        status = plan_match(pl, &pl->in->matches->items[i]);
+    if (!status)
+        status = fast_plan_solve(pl->floats, &pl->out->tables);
+    for (uint32_t i = 0; !status && i < pl->out->count; i++)
+        plan_settle(pl, i);
+    return status;
+}
+
+enum status update_plan_make(const struct update_plan_input *input,
+                             struct update_plan *out)
+{
+    struct planner pl = {.in = input, .out = out};
+    memset(out, 0, sizeof(*out));
+    enum status status = plan_run(&pl);
+    planner_deinit(&pl);
+    if (status)
+        update_plan_deinit(out);
+    return status;
+}
+
+void update_plan_deinit(struct update_plan *plan)
+{
+    free(plan->records);
+    memset(plan, 0, sizeof(*plan));
+}
