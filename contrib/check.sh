@@ -50,7 +50,7 @@ suite() {
     name=$1
     shift
     echo "== $name"
-    rm -rf "$out/$name"
+    rm -rf "${out:?}/$name"
     mkdir -p "$out/$name"
     if ! (cd "$out/$name" && ../../configure -q --enable-werror "$@" &&
         make -s -j"$jobs" && make -s -j"$jobs" check TESTS=) \

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by demo.sh and check.sh: installs the Debian packages that are
 # missing, as root or with sudo. Sets nothing else up.
 
