@@ -42,7 +42,7 @@ unsigned freq_bits(const struct freq_table *table);
  * then unspecified. */
 void freq_read(struct bit_reader *br, struct freq_table *table);
 
-/* log2(v) in 1/65536, at most 4/65536 too small; v > 0. */
+/* log2(v) in 1/65536, at most 4/65536 too small; v > 0. Rises with v. */
 uint32_t freq_log2(uint64_t v);
 
 /* The cost of each symbol in 1/65536 bit; that of the escape plus

@@ -19,14 +19,13 @@
 #define CODING_BITS 40u
 /* Bits that a group must save before tables are known. */
 #define GROUP_BITS 24u
+/* Bits that a base must save, beside 1/1024, to be used at all. */
+#define MARGIN_BITS 64u
 /* What a symbol without a frequency is taken to cost beyond the escape. */
 #define ESCAPE_BITS 16u
 /* Groups looked at when tables are made; of more, an even choice. */
 #define TRAIN_MAX   4096u
 #define TRAIN_STEPS 3u
-/* More tables gain less than 0.1 % and push a decoder out of its cache. */
-#define PLAN_TABLES_MAX 8u
-
 struct group {
     uint8_t first_exponent;
     uint64_t hist[FREQ_SYMS];
@@ -367,7 +366,11 @@ enum status fast_plan_add(struct fast_plan *plan,
     delta->cost = UINT64_MAX;
     if (stats->has_base && stats->elem_count)
         draft_delta(stats, delta);
-    const struct draft *best = delta->cost < full->cost ? delta : full;
+    /* What differences save must be more than chance. */
+    uint64_t margin = full->cost / 1024 + MARGIN_BITS * BIT;
+    const struct draft *best = full;
+    if (delta->cost < full->cost && full->cost - delta->cost > margin)
+        best = delta;
     if (best->cost != UINT64_MAX)
         status = keep(plan, best, index);
 out:
@@ -462,8 +465,8 @@ static void train(struct trainer *trainer, struct fast_tables *tables)
     assign(trainer);
     *tables = trainer->tables;
     uint64_t best = trainer->cost;
-    for (unsigned n = 2; n <= PLAN_TABLES_MAX; n++) {
-        if (trainer->tables.count == PLAN_TABLES_MAX)
+    for (unsigned n = 2; n <= FAST_TABLES_MAX; n++) {
+        if (trainer->tables.count == FAST_TABLES_MAX)
             break;
         add_table(trainer);
         if (trainer->cost < best) {

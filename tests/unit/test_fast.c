@@ -1,0 +1,810 @@
+/* The fast coder end to end: every bit pattern comes back, however pieces and
+ * segments are cut; damage is found or harmless; headers are validated; a
+ * golden stream decodes for ever. */
+#include "codec/lossless/fast.h"
+
+#include "codec/base/rng.h"
+
+#include "tests/support/cmocka.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES_MAX (64u * 1024)
+#define DTYPES    4
+
+static const enum dtype dtypes[DTYPES] = {DTYPE_F64, DTYPE_F32, DTYPE_F16,
+                                          DTYPE_BF16};
+
+static size_t elem_bytes(enum dtype dtype)
+{
+    return dtype_bits(dtype) / 8;
+}
+
+/* One tensor and what was made of it. base and target start at odd
+ * addresses. */
+struct fixture {
+    enum dtype dtype;
+    bool has_base;
+    size_t count;
+    uint8_t base[BYTES_MAX + 1];
+    uint8_t target[BYTES_MAX + 1];
+    uint8_t out[BYTES_MAX + 1];
+    uint8_t stream[3 * BYTES_MAX];
+    size_t stream_size;
+    struct fast_tables tables;
+    struct fast_coding coding;
+    uint64_t bits;
+};
+
+static int setup(void **state)
+{
+    *state = calloc(1, sizeof(struct fixture));
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+enum shape {
+    SHAPE_NEAR,    /* a small change of each value */
+    SHAPE_SPARSE,  /* of one in 100 */
+    SHAPE_RANDOM,  /* any bits */
+    SHAPE_SPECIAL, /* zeros, infinities, NaNs, denormals, extremes */
+    SHAPE_EQUAL,
+    SHAPE_COUNT
+};
+
+static uint64_t special(struct rng *rng, enum dtype dtype)
+{
+    unsigned width = dtype_bits(dtype);
+    unsigned mantissa = dtype == DTYPE_F64   ? 52
+                        : dtype == DTYPE_F32 ? 23
+                        : dtype == DTYPE_F16 ? 10
+                                             : 7;
+    uint64_t sign = (uint64_t)1 << (width - 1);
+    uint64_t inf = (sign - 1) >> mantissa << mantissa;
+    const uint64_t values[] = {
+        0,        1,       inf - 1,        inf, inf + 1,
+        sign - 1, inf / 2, inf | inf >> 1, 3,   (uint64_t)1 << mantissa};
+    uint64_t v = values[rng_below(rng, sizeof(values) / sizeof(*values))];
+    return rng_below(rng, 2) ? v | sign : v;
+}
+
+static uint64_t changed(struct rng *rng, enum dtype dtype, enum shape shape,
+                        uint64_t from)
+{
+    unsigned width = dtype_bits(dtype);
+    switch (shape) {
+    case SHAPE_NEAR:
+        return from + (rng_u64(rng) & 63) - 32;
+    case SHAPE_SPARSE:
+        return rng_below(rng, 100) ? from : from ^ rng_below(rng, 1000);
+    case SHAPE_RANDOM:
+        return rng_u64(rng);
+    case SHAPE_SPECIAL:
+        return special(rng, dtype);
+    default:
+        return from + 0 * width;
+    }
+}
+
+static void put(uint8_t *p, uint64_t v, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* A base like weights: few exponents below 1. */
+static uint64_t weight(struct rng *rng, enum dtype dtype)
+{
+    unsigned width = dtype_bits(dtype);
+    uint64_t one = dtype == DTYPE_F64   ? UINT64_C(0x3ff0000000000000)
+                   : dtype == DTYPE_F32 ? 0x3f800000
+                   : dtype == DTYPE_F16 ? 0x3c00
+                                        : 0x3f80;
+    uint64_t octave = dtype == DTYPE_F64   ? (uint64_t)1 << 52
+                      : dtype == DTYPE_F32 ? 1u << 23
+                      : dtype == DTYPE_F16 ? 1u << 10
+                                           : 1u << 7;
+    uint64_t v = one - octave * (unsigned)__builtin_clzll(rng_u64(rng) | 1) -
+                 rng_u64(rng) % octave;
+    return rng_below(rng, 2) ? v | (uint64_t)1 << (width - 1) : v;
+}
+
+static void fill(struct fixture *f, enum dtype dtype, enum shape shape,
+                 size_t count, uint64_t seed)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, seed);
+    struct rng rng = rng_from_seeded(&seeded);
+    size_t size = elem_bytes(dtype);
+    assert_true(count * size <= BYTES_MAX);
+    f->dtype = dtype;
+    f->count = count;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t from =
+            shape == SHAPE_SPECIAL ? special(&rng, dtype) : weight(&rng, dtype);
+        put(f->base + 1 + i * size, from, size);
+        put(f->target + 1 + i * size, changed(&rng, dtype, shape, from), size);
+    }
+}
+
+static void plan(struct fixture *f, bool has_base)
+{
+    struct fast_stats *stats = fast_stats_new();
+    struct fast_plan *made = fast_plan_new();
+    assert_non_null(stats);
+    assert_non_null(made);
+    size_t index = 9, half = f->count / 3;
+    const uint8_t *base = has_base ? f->base + 1 : NULL;
+    size_t skip = half * elem_bytes(f->dtype);
+    fast_stats_reset(stats, f->dtype);
+    fast_stats_add(stats, base, f->target + 1, half);
+    fast_stats_add(stats, base ? base + skip : NULL, f->target + 1 + skip,
+                   f->count - half);
+    assert_int_equal(fast_stats_count(stats), f->count);
+    assert_int_equal(fast_plan_add(made, stats, &index), STATUS_OK);
+    assert_int_equal(index, 0);
+    assert_int_equal(fast_plan_solve(made, &f->tables), STATUS_OK);
+    f->bits = fast_plan_coding(made, 0, &f->coding);
+    f->has_base = f->coding.mode == FAST_DELTA;
+    assert_true(has_base || !f->has_base);
+    fast_stats_free(stats);
+    fast_plan_free(made);
+}
+
+static void encode(struct fixture *f, size_t piece)
+{
+    struct fast_enc *enc = fast_enc_new(&f->tables, BYTES_MAX);
+    assert_non_null(enc);
+    size_t size = elem_bytes(f->dtype);
+    struct writer wr;
+    writer_init(&wr, f->stream, sizeof(f->stream));
+    fast_enc_begin(enc);
+    for (size_t i = 0; i < f->count; i += piece) {
+        size_t n = f->count - i < piece ? f->count - i : piece;
+        assert_int_equal(
+            fast_enc_piece(enc, &f->coding, f->dtype,
+                           f->has_base ? f->base + 1 + i * size : NULL,
+                           f->target + 1 + i * size, n),
+            STATUS_OK);
+    }
+    fast_enc_finish(enc, &wr);
+    assert_int_equal(writer_status(&wr), STATUS_OK);
+    f->stream_size = wr.size;
+    fast_enc_free(enc);
+}
+
+static enum status decode_with(struct fixture *f, struct fast_dec *dec,
+                               size_t piece, const uint8_t *stream,
+                               size_t stream_size)
+{
+    size_t size = elem_bytes(f->dtype);
+    struct reader rd;
+    reader_init(&rd, bytes_of(stream, stream_size));
+    enum status status = fast_dec_begin(dec, &rd);
+    if (status)
+        return status;
+    for (size_t i = 0; i < f->count; i += piece) {
+        size_t n = f->count - i < piece ? f->count - i : piece;
+        fast_dec_piece(dec, &f->coding, f->dtype,
+                       f->has_base ? f->base + 1 + i * size : NULL,
+                       f->out + 1 + i * size, n);
+    }
+    status = fast_dec_finish(dec);
+    return status ? status : reader_finish(&rd);
+}
+
+/* From an exact copy, so that a read past the end is seen by a sanitizer. */
+static enum status decode(struct fixture *f, size_t piece, size_t stream_size)
+{
+    struct fast_dec *dec = fast_dec_new(&f->tables);
+    uint8_t *copy = malloc(stream_size + 1);
+    assert_non_null(dec);
+    assert_non_null(copy);
+    memcpy(copy, f->stream, stream_size);
+    memset(f->out, 0xa5, sizeof(f->out));
+    enum status status = decode_with(f, dec, piece, copy, stream_size);
+    free(copy);
+    fast_dec_free(dec);
+    return status;
+}
+
+static void assert_same(const struct fixture *f)
+{
+    assert_memory_equal(f->out + 1, f->target + 1,
+                        f->count * elem_bytes(f->dtype));
+}
+
+static void fast_brings_every_shape_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = 0; d < DTYPES; d++) {
+        for (unsigned shape = 0; shape < SHAPE_COUNT; shape++) {
+            for (unsigned base = 0; base < 2; base++) {
+                fill(f, dtypes[d], (enum shape)shape, 7001, d + 10 * shape);
+                plan(f, base);
+                encode(f, 7001);
+                assert_int_equal(decode(f, 7001, f->stream_size), STATUS_OK);
+                assert_same(f);
+            }
+        }
+    }
+}
+
+static void fast_brings_all_16_bit_values_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = 2; d < DTYPES; d++) {
+        for (unsigned half = 0; half < 2; half++) {
+            f->dtype = dtypes[d];
+            f->count = 32768;
+            for (unsigned i = 0; i < 32768; i++) {
+                put(f->target + 1 + 2 * i, i + 32768 * half, 2);
+                put(f->base + 1 + 2 * i, (i * 40503u) >> 3, 2);
+            }
+            for (unsigned base = 0; base < 2; base++) {
+                plan(f, base);
+                encode(f, 999);
+                assert_int_equal(decode(f, 32768, f->stream_size), STATUS_OK);
+                assert_same(f);
+            }
+        }
+    }
+}
+
+static void fast_pieces_may_be_cut_anywhere(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t pieces[] = {1, 2, 31, 33, 2047, 2048, 2049, 5000};
+    for (unsigned d = 0; d < DTYPES; d++) {
+        fill(f, dtypes[d], SHAPE_NEAR, 5000, d);
+        plan(f, true);
+        for (unsigned i = 0; i < 8; i++) {
+            encode(f, pieces[7 - i]);
+            assert_int_equal(decode(f, pieces[i], f->stream_size), STATUS_OK);
+            assert_same(f);
+        }
+    }
+}
+
+static void fast_every_small_count_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = 0; d < DTYPES; d++) {
+        for (size_t count = 0; count < 70; count++) {
+            fill(f, dtypes[d], SHAPE_NEAR, count, count);
+            plan(f, true);
+            encode(f, 70);
+            assert_int_equal(decode(f, 70, f->stream_size), STATUS_OK);
+            assert_same(f);
+            if (!count)
+                assert_int_equal(f->stream_size, 1);
+        }
+    }
+}
+
+static void fast_decodes_in_place(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_F32, SHAPE_NEAR, 6000, 3);
+    plan(f, true);
+    assert_true(f->has_base);
+    encode(f, 6000);
+    struct fast_dec *dec = fast_dec_new(&f->tables);
+    struct reader rd;
+    reader_init(&rd, bytes_of(f->stream, f->stream_size));
+    assert_int_equal(fast_dec_begin(dec, &rd), STATUS_OK);
+    fast_dec_piece(dec, &f->coding, f->dtype, f->base + 1, f->base + 1, 6000);
+    assert_int_equal(fast_dec_finish(dec), STATUS_OK);
+    assert_memory_equal(f->base + 1, f->target + 1, 6000 * 4);
+    fast_dec_free(dec);
+}
+
+static void fast_leaves_the_reader_past_its_stream(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_BF16, SHAPE_NEAR, 3000, 4);
+    plan(f, true);
+    encode(f, 3000);
+    size_t first = f->stream_size;
+    memcpy(f->stream + first, f->stream, first);
+    f->stream[2 * first] = 0; /* one without elements */
+    struct fast_dec *dec = fast_dec_new(&f->tables);
+    struct reader rd;
+    reader_init(&rd, bytes_of(f->stream, 2 * first + 1));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fast_dec_begin(dec, &rd), STATUS_OK);
+        memset(f->out, 0, sizeof(f->out));
+        fast_dec_piece(dec, &f->coding, f->dtype, f->base + 1, f->out + 1,
+                       3000);
+        assert_int_equal(fast_dec_finish(dec), STATUS_OK);
+        assert_same(f);
+    }
+    assert_int_equal(fast_dec_begin(dec, &rd), STATUS_OK);
+    assert_int_equal(fast_dec_finish(dec), STATUS_OK);
+    assert_int_equal(reader_finish(&rd), STATUS_OK);
+    fast_dec_free(dec);
+}
+
+static void fast_mixes_tensors_in_a_segment(void **state)
+{
+    struct fixture *f[3];
+    struct fast_stats *stats = fast_stats_new();
+    struct fast_plan *made = fast_plan_new();
+    struct fast_tables tables;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        f[i] = calloc(1, sizeof(*f[i]));
+        assert_non_null(f[i]);
+        fill(f[i], dtypes[i], SHAPE_NEAR, 3000 + i, i);
+        fast_stats_reset(stats, f[i]->dtype);
+        fast_stats_add(stats, i ? f[i]->base + 1 : NULL, f[i]->target + 1,
+                       f[i]->count);
+        size_t index;
+        assert_int_equal(fast_plan_add(made, stats, &index), STATUS_OK);
+        assert_int_equal(index, i);
+    }
+    assert_int_equal(fast_plan_solve(made, &tables), STATUS_OK);
+    struct fast_enc *enc = fast_enc_new(&tables, FAST_SEGMENT_BYTES_MAX);
+    struct fast_dec *dec = fast_dec_new(&tables);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)fast_plan_coding(made, i, &f[i]->coding);
+        assert_int_equal(fast_enc_piece(enc, &f[i]->coding, f[i]->dtype,
+                                        f[i]->base + 1, f[i]->target + 1,
+                                        f[i]->count),
+                         STATUS_OK);
+    }
+    struct writer wr;
+    writer_init(&wr, f[0]->stream, sizeof(f[0]->stream));
+    fast_enc_finish(enc, &wr);
+    struct reader rd;
+    reader_init(&rd, writer_view(&wr));
+    assert_int_equal(fast_dec_begin(dec, &rd), STATUS_OK);
+    for (unsigned i = 0; i < 3; i++)
+        fast_dec_piece(dec, &f[i]->coding, f[i]->dtype, f[i]->base + 1,
+                       f[i]->out + 1, f[i]->count);
+    assert_int_equal(fast_dec_finish(dec), STATUS_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_same(f[i]);
+        free(f[i]);
+    }
+    fast_enc_free(enc);
+    fast_dec_free(dec);
+    fast_stats_free(stats);
+    fast_plan_free(made);
+}
+
+static enum status read_coding(const struct fast_coding *coding,
+                               enum dtype dtype, unsigned table_count)
+{
+    uint8_t buf[FAST_CODING_BYTES_MAX];
+    struct writer wr;
+    struct reader rd;
+    struct fast_coding back;
+    writer_init(&wr, buf, sizeof(buf));
+    fast_coding_write(coding, &wr);
+    reader_init(&rd, writer_view(&wr));
+    return fast_coding_read(&rd, dtype, table_count, &back);
+}
+
+static struct fast_coding random_coding(struct rng *rng, enum dtype dtype,
+                                        unsigned table_count)
+{
+    struct fast_coding coding = {.mode = FAST_FULL, .run_count = 1};
+    unsigned firsts = dtype == DTYPE_F16 ? 64 : 512;
+    coding.direct_first = (uint16_t)rng_below(rng, firsts);
+    coding.direct_end = 256;
+    if (rng_below(rng, 4)) {
+        coding.mode = FAST_DELTA;
+        coding.run_count = (uint8_t)(1 + rng_below(rng, FAST_RUNS_MAX));
+        coding.scale = (uint16_t)rng_below(rng, 1024);
+        coding.direct_end = (uint16_t)rng_below(rng, 257);
+        if (!coding.direct_end)
+            coding.direct_first = 0;
+    }
+    for (unsigned i = 0; i < coding.run_count; i++)
+        coding.run[i] = (struct fast_run){(uint8_t)(i * 16),
+                                          (uint8_t)rng_below(rng, table_count)};
+    return coding;
+}
+
+/* Whatever tables and codings say, whatever the data: nothing is lost. */
+static void fast_any_valid_coding_codes_any_values(void **state)
+{
+    struct fixture *f = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 77);
+    struct rng rng = rng_from_seeded(&seeded);
+    for (unsigned i = 0; i < 400; i++) {
+        enum dtype dtype = dtypes[i % DTYPES];
+        fill(f, dtype, (enum shape)(i % SHAPE_COUNT), 300, i);
+        plan(f, true);
+        f->coding = random_coding(&rng, dtype, f->tables.count);
+        assert_int_equal(read_coding(&f->coding, dtype, f->tables.count),
+                         STATUS_OK);
+        f->has_base = f->coding.mode == FAST_DELTA;
+        encode(f, 100);
+        assert_int_equal(decode(f, 300, f->stream_size), STATUS_OK);
+        assert_same(f);
+    }
+}
+
+static void fast_every_truncation_is_found(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = 0; d < DTYPES; d++) {
+        fill(f, dtypes[d], SHAPE_NEAR, 900, d);
+        plan(f, true);
+        encode(f, 900);
+        for (size_t cut = 0; cut < f->stream_size; cut++)
+            assert_int_not_equal(decode(f, 900, cut), STATUS_OK);
+    }
+}
+
+static void fast_wrong_counts_are_found(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_F32, SHAPE_NEAR, 3000, 5);
+    plan(f, true);
+    encode(f, 3000);
+    f->count = 2999;
+    assert_int_equal(decode(f, 3000, f->stream_size), STATUS_CORRUPT);
+    f->count = 100;
+    assert_int_equal(decode(f, 3000, f->stream_size), STATUS_CORRUPT);
+    f->count = 6000;
+    assert_int_equal(decode(f, 3000, f->stream_size), STATUS_TRUNCATED);
+    f->stream[0] = 0;
+    assert_int_equal(decode(f, 3000, 1), STATUS_TRUNCATED);
+}
+
+static void fast_survives_flipped_bits(void **state)
+{
+    struct fixture *f = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 6);
+    struct rng rng = rng_from_seeded(&seeded);
+    unsigned found = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        if (i % 500 == 0) {
+            fill(f, dtypes[i / 500], SHAPE_NEAR, 400, i);
+            plan(f, true);
+            encode(f, 400);
+        }
+        size_t at = rng_below(&rng, f->stream_size);
+        uint8_t bit = (uint8_t)(1 << rng_below(&rng, 8));
+        f->stream[at] ^= bit;
+        found += decode(f, 400, f->stream_size) != STATUS_OK;
+        f->stream[at] ^= bit;
+    }
+    /* Flips among the raw bits change values only: for a hash to find. */
+    assert_in_range(found, 200, 1999);
+}
+
+static void fast_enc_refuses_more_than_its_segment(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_F32, SHAPE_NEAR, 200, 7);
+    plan(f, true);
+    struct fast_enc *enc = fast_enc_new(&f->tables, 400);
+    const uint8_t *base = f->base + 1, *target = f->target + 1;
+    assert_int_equal(
+        fast_enc_piece(enc, &f->coding, f->dtype, base, target, 101),
+        STATUS_LIMIT);
+    assert_int_equal(
+        fast_enc_piece(enc, &f->coding, f->dtype, base, target, 100),
+        STATUS_OK);
+    assert_int_equal(fast_enc_piece(enc, &f->coding, f->dtype, base, target, 1),
+                     STATUS_LIMIT);
+    struct writer wr;
+    writer_init(&wr, f->stream, sizeof(f->stream));
+    fast_enc_finish(enc, &wr);
+    f->stream_size = wr.size;
+    f->count = 100;
+    assert_int_equal(decode(f, 100, f->stream_size), STATUS_OK);
+    assert_same(f);
+    /* finish leaves it ready for the next segment. */
+    assert_int_equal(
+        fast_enc_piece(enc, &f->coding, f->dtype, base, target, 100),
+        STATUS_OK);
+    fast_enc_free(enc);
+}
+
+static void fast_coding_form_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < 40; i++) {
+        fill(f, dtypes[i % DTYPES], (enum shape)(i % SHAPE_COUNT), 4000, i);
+        plan(f, i & 1);
+        uint8_t buf[FAST_CODING_BYTES_MAX], tab[FAST_TABLES_BYTES_MAX];
+        struct writer wr;
+        struct reader rd;
+        struct fast_coding coding;
+        struct fast_tables tables;
+        writer_init(&wr, buf, sizeof(buf));
+        fast_coding_write(&f->coding, &wr);
+        assert_int_equal(writer_status(&wr), STATUS_OK);
+        reader_init(&rd, writer_view(&wr));
+        assert_int_equal(
+            fast_coding_read(&rd, f->dtype, f->tables.count, &coding),
+            STATUS_OK);
+        assert_int_equal(reader_finish(&rd), STATUS_OK);
+        assert_memory_equal(&coding, &f->coding, sizeof(coding));
+        for (size_t cut = 0; cut < wr.size; cut++) {
+            reader_init(&rd, bytes_of(buf, cut));
+            assert_int_equal(
+                fast_coding_read(&rd, f->dtype, f->tables.count, &coding),
+                STATUS_TRUNCATED);
+        }
+        writer_init(&wr, tab, sizeof(tab));
+        fast_tables_write(&f->tables, &wr);
+        reader_init(&rd, writer_view(&wr));
+        assert_int_equal(fast_tables_read(&rd, &tables), STATUS_OK);
+        assert_int_equal(reader_finish(&rd), STATUS_OK);
+        assert_memory_equal(&tables, &f->tables, sizeof(tables));
+        for (size_t cut = 0; cut < wr.size; cut++) {
+            reader_init(&rd, bytes_of(tab, cut));
+            assert_int_not_equal(fast_tables_read(&rd, &tables), STATUS_OK);
+            assert_int_equal(tables.count, 0);
+        }
+    }
+}
+
+static void fast_coding_read_validates(void **state)
+{
+    (void)state;
+    struct fast_coding good = {
+        .mode = FAST_DELTA,
+        .run_count = 2,
+        .scale = 250,
+        .direct_end = 90,
+        .direct_first = 60,
+        .run = {{0, 1}, {100, 2}},
+    };
+    assert_int_equal(read_coding(&good, DTYPE_F32, 3), STATUS_OK);
+    assert_int_equal(read_coding(&good, DTYPE_F32, 2), STATUS_CORRUPT);
+    assert_int_equal(read_coding(&good, DTYPE_I8, 3), STATUS_CORRUPT);
+    struct fast_coding bad = good;
+    bad.run[1].first_exponent = 0;
+    assert_int_equal(read_coding(&bad, DTYPE_F32, 3), STATUS_CORRUPT);
+    bad = good;
+    bad.direct_end = 257;
+    assert_int_equal(read_coding(&bad, DTYPE_F32, 3), STATUS_CORRUPT);
+    bad = good;
+    bad.direct_first = 512;
+    assert_int_equal(read_coding(&bad, DTYPE_F32, 3), STATUS_CORRUPT);
+    assert_int_equal(read_coding(&bad, DTYPE_F64, 3), STATUS_OK);
+    uint8_t padded[] = {0x00, 0x00, 0x80};
+    struct reader rd;
+    struct fast_coding coding;
+    reader_init(&rd, bytes_of(padded, 3));
+    assert_int_equal(fast_coding_read(&rd, DTYPE_F32, 1, &coding),
+                     STATUS_CORRUPT);
+    padded[2] = 0;
+    reader_init(&rd, bytes_of(padded, 3));
+    assert_int_equal(fast_coding_read(&rd, DTYPE_F32, 1, &coding), STATUS_OK);
+    reader_init(&rd, bytes_of(padded, 3));
+    assert_int_equal(fast_coding_read(&rd, DTYPE_F32, 0, &coding),
+                     STATUS_CORRUPT);
+}
+
+static void fast_tables_read_limits_the_count(void **state)
+{
+    (void)state;
+    uint8_t many[FAST_TABLES_BYTES_MAX];
+    struct reader rd;
+    struct fast_tables tables;
+    memset(many, 0xff, sizeof(many));
+    many[0] = 17;
+    reader_init(&rd, bytes_of(many, sizeof(many)));
+    assert_int_equal(fast_tables_read(&rd, &tables), STATUS_LIMIT);
+    assert_int_equal(tables.count, 0);
+    many[0] = 0;
+    reader_init(&rd, bytes_of(many, 1));
+    assert_int_equal(fast_tables_read(&rd, &tables), STATUS_OK);
+    assert_int_equal(tables.count, 0);
+    many[0] = 0x20; /* padding */
+    reader_init(&rd, bytes_of(many, 1));
+    assert_int_equal(fast_tables_read(&rd, &tables), STATUS_CORRUPT);
+}
+
+static void fast_plan_estimates_what_the_encoder_makes(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = 0; d < DTYPES; d++) {
+        fill(f, dtypes[d], SHAPE_NEAR, 8000, d);
+        plan(f, true);
+        encode(f, 8000);
+        uint64_t made = f->stream_size * 8;
+        assert_in_range(f->bits, made - made / 50 - 300, made + made / 50);
+        assert_true(made < 8000 * dtype_bits(dtypes[d]) * 3 / 5);
+    }
+}
+
+static void fast_plan_takes_values_where_a_base_is_no_help(void **state)
+{
+    struct fixture *f = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 12);
+    struct rng rng = rng_from_seeded(&seeded);
+    fill(f, DTYPE_F32, SHAPE_NEAR, 8000, 1);
+    for (size_t i = 0; i < f->count; i++)
+        put(f->base + 1 + 4 * i, rng_u64(&rng), 4);
+    plan(f, true);
+    assert_int_equal(f->coding.mode, FAST_FULL);
+}
+
+static void fast_plan_unchanged_costs_nearly_nothing(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_BF16, SHAPE_EQUAL, 30000, 1);
+    plan(f, true);
+    encode(f, 30000);
+    assert_true(f->stream_size < 16);
+    struct fast_stats *stats = fast_stats_new();
+    fast_stats_reset(stats, DTYPE_BF16);
+    fast_stats_add(stats, f->base + 1, f->target + 1, f->count);
+    assert_int_equal(fast_stats_changed(stats), 0);
+    f->target[5] ^= 1;
+    fast_stats_reset(stats, DTYPE_BF16);
+    fast_stats_add(stats, f->base + 1, f->target + 1, f->count);
+    assert_int_equal(fast_stats_changed(stats), 1);
+    fast_stats_free(stats);
+}
+
+static void fast_small_models_have_small_headers(void **state)
+{
+    struct fixture *f = *state;
+    struct fast_stats *stats = fast_stats_new();
+    struct fast_plan *made = fast_plan_new();
+    size_t index, codings = 0;
+    for (unsigned i = 0; i < 10; i++) {
+        fill(f, DTYPE_F32, SHAPE_NEAR, 100 + 150 * i, i);
+        fast_stats_reset(stats, DTYPE_F32);
+        fast_stats_add(stats, f->base + 1, f->target + 1, f->count);
+        assert_int_equal(fast_plan_add(made, stats, &index), STATUS_OK);
+    }
+    assert_int_equal(fast_plan_solve(made, &f->tables), STATUS_OK);
+    uint8_t buf[FAST_TABLES_BYTES_MAX];
+    struct writer wr;
+    writer_init(&wr, buf, sizeof(buf));
+    fast_tables_write(&f->tables, &wr);
+    assert_in_range(wr.size, 1, 100);
+    writer_init(&wr, buf, sizeof(buf));
+    for (unsigned i = 0; i < 10; i++) {
+        (void)fast_plan_coding(made, i, &f->coding);
+        fast_coding_write(&f->coding, &wr);
+    }
+    codings = wr.size;
+    assert_in_range(codings, 10, 120);
+    fast_stats_free(stats);
+    fast_plan_free(made);
+}
+
+static void fast_plan_of_nothing_has_no_tables(void **state)
+{
+    struct fixture *f = *state;
+    struct fast_plan *made = fast_plan_new();
+    assert_int_equal(fast_plan_solve(made, &f->tables), STATUS_OK);
+    assert_int_equal(f->tables.count, 0);
+    fast_plan_free(made);
+    struct fast_dec *dec = fast_dec_new(&f->tables);
+    struct fast_enc *enc = fast_enc_new(&f->tables, 1000);
+    assert_non_null(dec);
+    assert_non_null(enc);
+    fast_dec_free(dec);
+    fast_enc_free(enc);
+    fast_dec_free(NULL);
+    fast_enc_free(NULL);
+    fast_plan_free(NULL);
+    fast_stats_free(NULL);
+    assert_true(fast_dtype_ok(DTYPE_F16));
+    assert_false(fast_dtype_ok(DTYPE_I8));
+}
+
+/* Numbers that the golden streams hold, made anew by integers alone. */
+static void golden_fill(struct fixture *f, enum dtype dtype)
+{
+    uint32_t x = 12345;
+    unsigned width = dtype_bits(dtype);
+    f->dtype = dtype;
+    f->count = 96;
+    for (uint32_t i = 0; i < f->count; i++) {
+        x = x * 1664525u + 1013904223u;
+        uint32_t from = 0x3c000000u + (x >> 5 & 0x03ffffffu);
+        uint32_t to = from + (x >> 20 & 0x1ff) - 256;
+        if (i % 7 == 0)
+            to = from | x << 31;
+        if (i % 31 == 5)
+            to = 0x7fc00001u;
+        if (i % 13 == 4)
+            from = i & 1 ? 0x80000000u : 0;
+        put(f->base + 1 + i * width / 8, from >> (32 - width), width / 8);
+        put(f->target + 1 + i * width / 8, to >> (32 - width), width / 8);
+    }
+}
+
+static uint8_t nibble(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+static void golden_decode(struct fixture *f, const char *hex)
+{
+    uint8_t all[1024];
+    size_t size = strlen(hex) / 2;
+    assert_true(size <= sizeof(all));
+    for (size_t i = 0; i < size; i++)
+        all[i] = (uint8_t)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
+    struct reader rd;
+    reader_init(&rd, bytes_of(all, size));
+    assert_int_equal(fast_tables_read(&rd, &f->tables), STATUS_OK);
+    assert_int_equal(
+        fast_coding_read(&rd, f->dtype, f->tables.count, &f->coding),
+        STATUS_OK);
+    f->has_base = f->coding.mode == FAST_DELTA;
+    size_t at = reader_offset(&rd);
+    f->stream_size = size - at;
+    memcpy(f->stream, all + at, size - at);
+    assert_int_equal(decode(f, 10, f->stream_size), STATUS_OK);
+    assert_same(f);
+}
+
+static void fast_golden_difference_decodes(void **state)
+{
+    golden_fill(*state, DTYPE_F32);
+    golden_decode(
+        *state,
+        "01c20084713b14be9aab31e48e01053754ec90e3861a378f19c19e00e1005977"
+        "69901e1372b483172206793c49560b63473525c4660dc6c8b51253476cd14581"
+        "cdcd26bd69c81066123e1938b5129cf1fb3086a3f7080000fef3e2128cf14ade"
+        "9d696a7d2a3ba31d70a68fd0536ff647b724900e29fca4d352165fd9df0000e0"
+        "bf4735ce20c92e9067670ec2c438f7728e2ba945befa1caaecfc004e4492f496"
+        "660f0000fe2b809aa213bea963df8787eb7d9145c3889e679f5c8c2c4226ad71"
+        "5e0cf15041c803");
+}
+
+static void fast_golden_value_decodes(void **state)
+{
+    golden_fill(*state, DTYPE_BF16);
+    golden_decode(
+        *state,
+        "a1fffff15e63344fdb7054e74208c4010061582e4001001f50757e879136bfd3"
+        "859a4f189439d1f50ee38bd9e681e9de564639bb56db356ae2715c311591b597"
+        "7c2cdaac6ca00952210ce500fe732711089159ce8271ad5abfcf1c22fa314427"
+        "5f4de273cc2ad519f80f6f15197d2c019ec235423f4eb3cd45513a7d563bd109"
+        "5eda353ae03f1fd46cf74b2476625b20874ae4540c8e84a029c049a6108707");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fast_brings_every_shape_back),
+        cmocka_unit_test(fast_brings_all_16_bit_values_back),
+        cmocka_unit_test(fast_pieces_may_be_cut_anywhere),
+        cmocka_unit_test(fast_every_small_count_comes_back),
+        cmocka_unit_test(fast_decodes_in_place),
+        cmocka_unit_test(fast_leaves_the_reader_past_its_stream),
+        cmocka_unit_test(fast_mixes_tensors_in_a_segment),
+        cmocka_unit_test(fast_any_valid_coding_codes_any_values),
+        cmocka_unit_test(fast_every_truncation_is_found),
+        cmocka_unit_test(fast_wrong_counts_are_found),
+        cmocka_unit_test(fast_survives_flipped_bits),
+        cmocka_unit_test(fast_enc_refuses_more_than_its_segment),
+        cmocka_unit_test(fast_coding_form_comes_back),
+        cmocka_unit_test(fast_coding_read_validates),
+        cmocka_unit_test(fast_tables_read_limits_the_count),
+        cmocka_unit_test(fast_plan_estimates_what_the_encoder_makes),
+        cmocka_unit_test(fast_plan_takes_values_where_a_base_is_no_help),
+        cmocka_unit_test(fast_plan_unchanged_costs_nearly_nothing),
+        cmocka_unit_test(fast_small_models_have_small_headers),
+        cmocka_unit_test(fast_plan_of_nothing_has_no_tables),
+        cmocka_unit_test(fast_golden_difference_decodes),
+        cmocka_unit_test(fast_golden_value_decodes),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
