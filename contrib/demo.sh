@@ -62,7 +62,7 @@ number() {
 say "Starting three daemons on loopback"
 for node in a b c; do
     mkdir "$scratch/$node"
-    printf '[network]\nbeacon = no\n' >"$scratch/$node/conf"
+    printf '[network]\ndiscovery = no\n' >"$scratch/$node/conf"
     "$bin/deltameshd" --config "$scratch/$node/conf" \
         --state "$scratch/$node/state" --control "$scratch/$node/control" \
         --listen 127.0.0.1:0 >"$scratch/$node/log" 2>&1 &
