@@ -206,6 +206,17 @@ static enum status safetensors_tiling(struct safetensors *st)
     return STATUS_OK;
 }
 
+/* The parser's words, without bytes that a terminal would act on. */
+static enum status safetensors_json_failed(struct safetensors *st,
+                                           json_error_t *error)
+{
+    for (char *c = error->text; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    return diag_fail(st->diag, STATUS_CORRUPT, "header JSON, byte %d: %.100s",
+                     error->position, error->text);
+}
+
 static enum status safetensors_load(struct safetensors *st, size_t length,
                                     json_t **root)
 {
@@ -218,9 +229,7 @@ static enum status safetensors_load(struct safetensors *st, size_t length,
         json_error_t error;
         *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
         if (!*root)
-            status = diag_fail(st->diag, STATUS_CORRUPT,
-                               "header JSON, byte %d: %.100s", error.position,
-                               error.text);
+            status = safetensors_json_failed(st, &error);
     }
     free(text);
     return status;

@@ -17,9 +17,11 @@
 #define ENC_READ_SIZE         65536u
 #define ENC_OUT_MAX           (2u << 20)
 
-/* Stretch of the base that a whole-segment frame looks at. */
-#define ENC_PREFIX_FAST  (2u << 20)
-#define ENC_PREFIX_SMALL (4u << 20)
+/* Stretch of the base that a whole-segment frame looks at: at least, and so
+ * many times the segment. */
+#define ENC_PREFIX_MIN   (1u << 20)
+#define ENC_PREFIX_FAST  2u
+#define ENC_PREFIX_SMALL 4u
 
 /* How records were used by the segments coded so far. */
 #define ENC_USED_PIECES 1u
@@ -470,7 +472,7 @@ static enum status enc_frame(struct update_enc *enc, uint32_t index, bool *kept)
         return status;
     size_t quick = enc->other.size;
     enc_keep_smaller(enc, kept);
-    size_t reach = enc->out.size + enc->out.size / (small ? 1 : 3);
+    size_t reach = enc->out.size + enc->out.size / (small ? 1 : 8);
     bool noise = quick > in.size - in.size / 8;
     if (quick > reach || (noise && !small && !*kept))
         return STATUS_OK;
