@@ -32,8 +32,8 @@ struct store_env_options {
      * 1.25 x quota + 64 MiB, at most 1 GiB where pointers have 32 bits, and
      * never less than what the file needs. */
     uint64_t map_bytes;
-    /* No lock is taken, nothing is created or changed; transactions only
-     * read. Works beside a running daemon. */
+    /* Transactions only read, and nothing is created. Works beside a running
+     * daemon: only a line in LMDB's table of readers is written then. */
     bool read_only;
 };
 

@@ -13,9 +13,9 @@ struct store_fsck_options {
     bool repair_indexes;
     /* Called with one line for each problem; may be NULL. */
     void (*report)(void *ctx, const char *line);
-    /* For deep: looks at one segment given the header of its update. OK, or
-     * MISMATCH when the segment is damaged, or what is wrong with the header.
-     * NULL: segments are hashed by no one. */
+    /* For deep: looks at one segment given the header of its update; OK, or
+     * MISMATCH when it is damaged. NULL, the usual: headers are parsed and
+     * compared with their rows, segments with the header's directory. */
     enum status (*check_segment)(void *ctx, struct bytes header, uint32_t index,
                                  struct bytes segment);
     void *ctx;

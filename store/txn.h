@@ -1,4 +1,4 @@
-/* Transactions with a sticky status, and cursors.
+/* Transactions with a sticky status.
  *
  * The first failure of a write (no space, a damaged row, input or output
  * error) sticks: later calls return it and change nothing, and commit aborts
@@ -15,13 +15,13 @@
 #include "codec/base/status.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What one write transaction should put at most, keys and rows aside. */
 #define STORE_TXN_BYTES (1u << 20)
 
 struct store_env;
 struct MDB_txn;
-struct MDB_cursor;
 
 /* name, text in the file. The order is part of nothing. */
 #define STORE_TABLE_LIST(X)           \
@@ -98,6 +98,10 @@ static inline enum status store_txn_status(const struct store_txn *txn)
 
 /* ---- for the modules of store/ ---- */
 
+/* Makes a return code of LMDB sticky, with words; returns the status. */
+enum status store_txn_fail_mdb(struct store_txn *txn, enum store_table table,
+                               int rc);
+
 /* Notes a failure with words for people and makes it sticky; returns the
  * sticky status. */
 enum status store_txn_fail(struct store_txn *txn, enum status status,
@@ -121,6 +125,9 @@ enum status store_txn_put(struct store_txn *txn, enum store_table table,
 enum status store_txn_del(struct store_txn *txn, enum store_table table,
                           struct bytes key);
 
+/* Deletes every entry of a table. */
+enum status store_txn_clear(struct store_txn *txn, enum store_table table);
+
 /* Number of entries of a table; 0 after a failure. */
 uint64_t store_txn_count(struct store_txn *txn, enum store_table table);
 
@@ -130,34 +137,5 @@ uint64_t store_txn_id(const struct store_txn *txn);
 
 /* Bytes a page of the file has. */
 uint32_t store_txn_page_size(struct store_txn *txn);
-
-/* Walks the entries of a table whose keys start with prefix, in key order:
- *
- *     struct store_cursor cur;
- *     for (store_cursor_open(&cur, txn, table, prefix);
- *          store_cursor_next(&cur);)
- *         ... cur.key, cur.value ...
- *     store_cursor_close(&cur);
- *
- * Errors stick to the transaction and end the walk. */
-struct store_cursor {
-    struct store_txn *txn;
-    struct MDB_cursor *mdb;
-    struct bytes prefix; /* borrowed */
-    struct bytes key;    /* of the present entry; views as of the txn */
-    struct bytes value;
-    bool started;
-};
-
-void store_cursor_open(struct store_cursor *cur, struct store_txn *txn,
-                       enum store_table table, struct bytes prefix);
-
-/* Moves to the next entry; false at the end or after a failure. */
-bool store_cursor_next(struct store_cursor *cur);
-
-/* Deletes the present entry; store_cursor_next then gives the one after it. */
-void store_cursor_del(struct store_cursor *cur);
-
-void store_cursor_close(struct store_cursor *cur);
 
 #endif

@@ -24,6 +24,8 @@ struct store_update {
     uint32_t held_count;  /* out: segments held, empty ones included */
     uint32_t row_count;   /* out: segments held that have bytes */
     uint64_t held_size;   /* out: bytes of segments held */
+    uint64_t held_cost;   /* out: what header and segments count for in
+                             store/usage.h */
 };
 
 /* Adds an update without segments; the out fields are ignored.
