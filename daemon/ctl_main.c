@@ -30,6 +30,10 @@ static const struct verb verbs[] = {
     {"verify", ctl_verify, "check the hashes of what is held"},
     {"gc", ctl_gc, "forget what nothing needs"},
     {"metrics", ctl_metrics, "OpenMetrics text"},
+    {NULL, NULL, "Files, without a daemon"},
+    {"diff", ctl_diff, "make an update file, over a base or alone"},
+    {"patch", ctl_patch, "make a file from its base and an update file"},
+    {"inspect", ctl_inspect, "say what is in a model or an update file"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
