@@ -12,7 +12,7 @@
 /* e and the tag of an empty payload. */
 #define FIRST_BYTES (CRYPTO_DH_BYTES + CRYPTO_TAG_BYTES)
 #define PENDING_MAX \
-    (2u * (LIMIT_HANDSHAKE_FRAME_BYTES + FRAMER_HEAD_BYTES) + 1024u)
+    (2u * (LIMIT_HANDSHAKE_FRAME_BYTES + FRAMER_HEAD_BYTES) + 8192u)
 
 struct session {
     struct session_identity *identity;
@@ -245,11 +245,11 @@ static enum status step_handshake(struct session *s, struct bytes msg,
 
 /* ---- HELLO and BYE. ---- */
 
-/* Seals one message behind what waits to be sent. */
-static enum status queue_message(struct session *s, const struct message *msg)
+enum status session_queue(struct session *s, const struct message *msg)
 {
-    uint8_t buf[512];
+    uint8_t buf[LIMIT_PEERS_ADDRS * (LIMIT_ADDR_BYTES + 3) + 64];
     struct writer wr;
+    assert(s->channel);
     writer_init(&wr, buf, sizeof buf);
     enum status status = message_encode(msg, &wr);
     if (status)
@@ -273,7 +273,7 @@ static enum status queue_hello(struct session *s, uint64_t fleet_seq)
     };
     if (msg->u.hello.software.size > LIMIT_SOFTWARE_BYTES)
         msg->u.hello.software.size = LIMIT_SOFTWARE_BYTES;
-    enum status status = queue_message(s, msg);
+    enum status status = session_queue(s, msg);
     free(msg);
     return status;
 }
@@ -302,16 +302,18 @@ void session_bye(struct session *s, enum message_bye_reason reason,
     msg->u.bye.text = bytes_of_text(text);
     if (msg->u.bye.text.size > LIMIT_BYE_TEXT_BYTES)
         msg->u.bye.text.size = LIMIT_BYE_TEXT_BYTES;
-    if (queue_message(s, msg))
+    if (session_queue(s, msg))
         s->state = SESSION_FAILED;
     free(msg);
 }
 
-/* The peer's first message must be HELLO, or BYE when it refuses us. */
+/* The peer's first message must be HELLO; or BYE when it refuses us, perhaps
+ * behind PEERS. */
 static enum status take_hello(struct session *s, struct bytes plain,
                               enum session_event *event, struct diag *diag)
 {
-    if (plain.size && plain.data[0] == MESSAGE_BYE) {
+    if (plain.size &&
+        (plain.data[0] == MESSAGE_BYE || plain.data[0] == MESSAGE_PEERS)) {
         *event = SESSION_EVENT_MESSAGE;
         return STATUS_OK;
     }

@@ -106,6 +106,11 @@ enum status session_admit(struct session *s, uint64_t fleet_seq) MUST_CHECK;
 void session_bye(struct session *s, enum message_bye_reason reason,
                  const char *text);
 
+/* Queues one message in front of what session_seal seals; once the channel
+ * stands, states JUDGE to UP. */
+enum status session_queue(struct session *s, const struct message *msg)
+    MUST_CHECK;
+
 /* Bytes of the handshake, HELLO or BYE that wait to be sent, and taking at most
  * cap of them. */
 size_t session_pending(const struct session *s);

@@ -78,6 +78,8 @@ static bool grow(struct push *push)
 
 static void remove_at(struct push *push, size_t at)
 {
+    if (at == push->count - 1)
+        push->part = 0;
     push->count--;
     memmove(&push->items[at], &push->items[at + 1],
             (push->count - at) * sizeof *push->items);
@@ -115,6 +117,8 @@ void push_add(struct push *push, const struct push_item *item)
         push->overflow = true;
         return;
     }
+    if (at == push->count)
+        push->part = 0;
     memmove(&push->items[at + 1], &push->items[at],
             (push->count - at) * sizeof *push->items);
     push->items[at] = it;

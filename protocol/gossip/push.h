@@ -30,6 +30,7 @@ struct push_item {
 struct push {
     struct push_item *items; /* the one to go first is last */
     size_t count, cap;
+    unsigned part; /* envelopes of the next slot that went out already */
     bool overflow; /* something was left out: a digest will find it */
 };
 
