@@ -35,11 +35,11 @@ static inline uint32_t encode_one(const struct rans_enc_sym *sym, uint32_t x,
                                   uint8_t **words)
 {
     /* A word leaves when the state would outgrow 32 bits. The store is always
-     * made, below what is kept, so that there is no branch. */
+     * made, below what is kept, and the rest is arithmetic: no branch. */
     store_le16(*words - 2, (uint16_t)x);
-    bool full = x >> (32 - FREQ_SCALE_BITS) >= sym->freq;
-    *words -= full ? 2 : 0;
-    x = full ? x >> 16 : x;
+    uint32_t full = x >> (32 - FREQ_SCALE_BITS) >= sym->freq;
+    *words -= full * 2;
+    x >>= full * 16;
     uint32_t q = (uint32_t)(x * sym->reciprocal >> RECIPROCAL_BITS);
     return (q << FREQ_SCALE_BITS) + (x - q * sym->freq) + sym->cum_freq;
 }
@@ -127,10 +127,11 @@ static inline uint32_t decode_one(const struct rans_dec_table *tables,
     *sym = (uint8_t)(entry >> 23);
     x = (entry >> FREQ_SCALE_BITS & 0xfff) * (x >> FREQ_SCALE_BITS) +
         (entry & (FREQ_SCALE - 1));
-    uint32_t filled = x << 16 | load_le16(*pos);
-    bool low = x < RANS_STATE_MIN;
-    *pos += (size_t)low * 2;
-    return low ? filled : x;
+    /* Half of these are taken at random: arithmetic instead of a branch. */
+    uint32_t low = 0 - (uint32_t)(x < RANS_STATE_MIN);
+    uint32_t word = load_le16(*pos);
+    *pos += low & 2;
+    return x << (low & 16) | (word & low);
 }
 
 /* lane_count is a constant where this is inlined. */

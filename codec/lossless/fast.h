@@ -127,8 +127,8 @@ uint64_t fast_plan_coding(const struct fast_plan *plan, size_t index,
                           struct fast_coding *coding);
 
 /* The encoder, allocated once for segments of up to segment_bytes_max (<=
- * FAST_SEGMENT_BYTES_MAX) target bytes; it takes about 4 times that. tables is
- * copied. NULL: no memory. */
+ * FAST_SEGMENT_BYTES_MAX) target bytes; it takes 3 times that and 40 kB. tables
+ * is copied. NULL: no memory. */
 struct fast_enc *fast_enc_new(const struct fast_tables *tables,
                               size_t segment_bytes_max);
 void fast_enc_free(struct fast_enc *enc);
@@ -143,8 +143,9 @@ enum status fast_enc_piece(struct fast_enc *enc,
                            const uint8_t *base, const uint8_t *target,
                            size_t elem_count) MUST_CHECK;
 
-/* Writes the segment's stream, which knows its own length. With no element it
- * is one byte. At most 160 bytes plus 5/4 of the target bytes. */
+/* Writes the segment's stream, which knows its own length, and begins the next
+ * segment. With no element it is one byte. At most 160 bytes plus twice the
+ * target bytes; with the planned coding hardly more than these. */
 void fast_enc_finish(struct fast_enc *enc, struct writer *wr);
 
 /* The decoder, allocated once (about 200 kB) and reused. NULL: no memory. */

@@ -9,7 +9,8 @@
 struct fast_enc {
     struct fast_context context;
     struct rans_enc_table rans[FAST_TABLES_MAX];
-    uint32_t coded_syms[FAST_TABLES_MAX]; /* bit s: s has a frequency */
+    /* The symbol itself, or the escape if it has no frequency. */
+    uint8_t coded[FAST_TABLES_MAX][FREQ_SYMS];
     uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
     size_t bytes_max;
     size_t bytes; /* of the target so far */
@@ -45,8 +46,8 @@ struct fast_enc *fast_enc_new(const struct fast_tables *tables,
         rans_enc_table_init(&enc->rans[i], &tables->table[i]);
         freq_costs(&tables->table[i], 0, enc->cost[i]);
         for (unsigned s = 0; s < FREQ_SYMS; s++)
-            if (tables->table[i].freq[s])
-                enc->coded_syms[i] |= 1u << s;
+            enc->coded[i][s] =
+                (uint8_t)(tables->table[i].freq[s] ? s : FREQ_SYM_ESCAPE);
     }
     fast_enc_begin(enc);
     return enc;
@@ -95,19 +96,29 @@ static inline void put_wide(struct raw_out *out, uint64_t v, unsigned bits)
     put_bits(out, v >> low, bits - low);
 }
 
-/* The symbol of a magnitude, below which no table was asked yet. */
-static inline unsigned sym_of(uint64_t magnitude, unsigned row,
-                              unsigned direct_first, unsigned width,
-                              unsigned mantissa_bits)
+/* classes_sym for any magnitude, 0 and those too wide included, without
+ * branches: symbols are hard to predict. */
+static inline unsigned diff_sym(uint64_t magnitude, unsigned row,
+                                unsigned width)
+{
+    uint64_t none = magnitude == 0;
+    int over = (int)classes_of(magnitude | none) - (int)row;
+    over &= ~(over >> 31);
+    unsigned sym = (unsigned)over + 1;
+    sym = sym > FREQ_SYM_ESCAPE ? FREQ_SYM_ESCAPE : sym;
+    sym |= FREQ_SYM_ESCAPE * (unsigned)(magnitude >> (width - 1));
+    return sym & ((unsigned)none - 1);
+}
+
+static inline unsigned value_sym(uint64_t magnitude, unsigned first,
+                                 unsigned width, unsigned mantissa_bits)
 {
     if (!magnitude)
         return 0;
     if (magnitude >> (width - 1))
         return FREQ_SYM_ESCAPE;
-    if (row == CLASSES_ROW_DIRECT)
-        return classes_sym_direct((unsigned)(magnitude >> (mantissa_bits - 1)),
-                                  direct_first);
-    return classes_sym(classes_of(magnitude), row);
+    return classes_sym_direct((unsigned)(magnitude >> (mantissa_bits - 1)),
+                              first);
 }
 
 /* width, mantissa_bits and has_base are constants where this is inlined. */
@@ -117,8 +128,7 @@ static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
                               bool has_base)
 {
     const struct fast_context *context = &enc->context;
-    const uint64_t mask =
-        width == 64 ? ~(uint64_t)0 : ((uint64_t)1 << (width & 63)) - 1;
+    const uint64_t mask = ~(uint64_t)0 >> (64 - width);
     uint16_t *syms = enc->syms + enc->sym_count;
     struct raw_out out = {enc->raw_pos, enc->raw_acc, enc->raw_fill};
     for (size_t i = 0; i < count; i++) {
@@ -131,14 +141,15 @@ static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
         uint16_t ctx = context->by_exponent[e];
         bool direct = !has_base || fast_ctx_direct(ctx);
         from = direct ? 0 : fast_ordered(from, width);
-        uint64_t d = (fast_ordered(bits, width) - from) & mask;
-        uint64_t sign = d >> (width - 1);
-        uint64_t magnitude = sign ? (0 - d) & mask : d;
+        uint64_t d = fast_ordered(bits, width) - from;
+        uint64_t sign = d >> (width - 1) & 1;
+        uint64_t magnitude = ((d ^ (0 - sign)) + sign) & mask;
         unsigned row = fast_ctx_entry(ctx) >> FAST_ROW_SHIFT;
-        unsigned sym =
-            sym_of(magnitude, row, context->direct_first, width, mantissa_bits);
+        unsigned sym = direct ? value_sym(magnitude, context->direct_first,
+                                          width, mantissa_bits)
+                              : diff_sym(magnitude, row, width);
         unsigned table = ctx >> RANS_TABLE_SHIFT;
-        sym = enc->coded_syms[table] >> sym & 1 ? sym : FREQ_SYM_ESCAPE;
+        sym = enc->coded[table][sym];
         classes_entry entry = context->rows[row][sym];
         unsigned raw_bits = entry & 0xff;
         uint64_t above = entry >> 8;

@@ -96,7 +96,7 @@ static uint16_t choose_scale(const struct fast_stats *stats)
     uint64_t total[2] = {0};
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
         for (unsigned c = 0; stats->seen[e] && c < FAST_DIFFS; c++) {
-            uint32_t count = stats->diff[e].class[c];
+            uint32_t count = stats->diff[e].count[1 + c];
             unsigned clear = c >= CLEAR_CLASS;
             hist[clear][c + 2 * (e ? e : 1)] += count;
             total[clear] += count;
@@ -113,13 +113,11 @@ static uint16_t choose_scale(const struct fast_stats *stats)
     return (uint16_t)(at > USUAL_SYM - 1 ? at - (USUAL_SYM - 1) : 0);
 }
 
-static void add_values(struct fast_value_counts *sum64_low,
+static void add_values(struct fast_value_counts *sum,
                        const struct fast_value_counts *counts)
 {
-    sum64_low->zero += counts->zero;
-    sum64_low->wide += counts->wide;
-    for (unsigned h = 0; h < FAST_VALUES; h++)
-        sum64_low->half_octave[h] += counts->half_octave[h];
+    for (unsigned i = 0; i < FAST_VALUES + 2; i++)
+        sum->count[i] += counts->count[i];
 }
 
 /* The first of the 30 neighbouring half octaves that hold most values. */
@@ -130,9 +128,9 @@ static unsigned best_window(const struct fast_value_counts *counts,
     uint64_t sum = 0, best = 0;
     unsigned at = 0;
     for (unsigned h = 0; h < last; h++) {
-        sum += counts->half_octave[h];
+        sum += counts->count[1 + h];
         if (h >= CLASSES_SYM_LAST)
-            sum -= counts->half_octave[h - CLASSES_SYM_LAST];
+            sum -= counts->count[1 + h - CLASSES_SYM_LAST];
         if (sum > best) {
             best = sum;
             at = h;
@@ -146,12 +144,12 @@ static uint64_t value_syms(const struct fast_value_counts *counts,
                            const struct classes_format *format, unsigned window,
                            uint64_t hist[FREQ_SYMS])
 {
-    uint64_t raw = 0;
-    hist[0] += counts->zero;
-    hist[FREQ_SYM_ESCAPE] += counts->wide;
-    raw += (uint64_t)counts->wide * format->width;
+    uint64_t wide = counts->count[1 + FAST_VALUES];
+    uint64_t raw = wide * format->width;
+    hist[0] += counts->count[0];
+    hist[FREQ_SYM_ESCAPE] += wide;
     for (unsigned h = 0; h < FAST_VALUES; h++) {
-        uint64_t count = counts->half_octave[h];
+        uint64_t count = counts->count[1 + h];
         if (!count)
             continue;
         unsigned sym = classes_sym_direct(h, window);
@@ -167,14 +165,14 @@ static uint64_t diff_syms(const struct fast_diff_counts *counts,
                           const classes_entry *entries,
                           uint64_t hist[FREQ_SYMS])
 {
-    uint64_t raw = (uint64_t)counts->wide * format->width;
-    hist[0] += counts->zero;
-    hist[FREQ_SYM_ESCAPE] += counts->wide;
+    uint64_t raw = 0;
+    hist[0] += counts->count[0];
     for (unsigned c = 0; c < FAST_DIFFS; c++) {
-        uint64_t count = counts->class[c];
+        uint64_t count = counts->count[1 + c];
         if (!count)
             continue;
-        unsigned sym = classes_sym(c, row);
+        unsigned sym =
+            c < 2u * format->width - 2 ? classes_sym(c, row) : FREQ_SYM_ESCAPE;
         hist[sym] += count;
         raw += count * (entries[sym] & 0xff);
     }

@@ -32,21 +32,23 @@ void fast_stats_reset(struct fast_stats *stats, enum dtype dtype)
     (void)classes_format(dtype, &stats->format);
 }
 
-/* width and mantissa_bits are constants where these are inlined. */
+/* width and mantissa_bits are constants where these are inlined. There are no
+ * branches on values: they would be hard to predict. */
+static inline uint64_t magnitude_of(uint64_t d, unsigned width)
+{
+    uint64_t mask = ~(uint64_t)0 >> (64 - width);
+    uint64_t sign = 0 - (d >> (width - 1) & 1);
+    return ((d ^ sign) - sign) & mask;
+}
+
 static inline void count_value(struct fast_value_counts *counts,
                                uint64_t ordered, unsigned width,
                                unsigned mantissa_bits, unsigned first)
 {
-    uint64_t mask = ~(uint64_t)0 >> (64 - width);
-    bool negative = ordered >> (width - 1);
-    uint64_t magnitude = negative ? (0 - ordered) & mask : ordered;
-    unsigned half_octave = (unsigned)(magnitude >> (mantissa_bits - 1)) - first;
-    if (!magnitude)
-        counts->zero++;
-    else if (half_octave >= FAST_VALUES)
-        counts->wide++;
-    else
-        counts->half_octave[half_octave]++;
+    uint64_t magnitude = magnitude_of(ordered, width);
+    unsigned at = 1 + (unsigned)(magnitude >> (mantissa_bits - 1)) - first;
+    at = at - 1 < FAST_VALUES ? at : 1 + FAST_VALUES;
+    counts->count[at & (0 - (unsigned)(magnitude != 0))]++;
 }
 
 static inline void count_values(struct fast_stats *stats, const uint8_t *target,
@@ -68,8 +70,8 @@ static inline uint64_t count_diffs(struct fast_stats *stats,
                                    size_t count, unsigned width,
                                    unsigned mantissa_bits)
 {
-    uint64_t mask = ~(uint64_t)0 >> (64 - width), changed = 0;
     unsigned first = 2u * stats->format.exponent_bias;
+    uint64_t changed = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t from = fast_load(base + i * (width / 8), width);
         uint64_t to = fast_load(target + i * (width / 8), width);
@@ -77,18 +79,12 @@ static inline uint64_t count_diffs(struct fast_stats *stats,
         to = fast_ordered(to, width);
         stats->seen[e] = true;
         count_value(&stats->value[e], to, width, mantissa_bits, first);
-        struct fast_diff_counts *counts = &stats->diff[e];
-        uint64_t d = (to - fast_ordered(from, width)) & mask;
-        if (!d) {
-            counts->zero++;
-            continue;
-        }
-        changed++;
-        uint64_t magnitude = d >> (width - 1) ? (0 - d) & mask : d;
-        if (magnitude >> (width - 1))
-            counts->wide++;
-        else
-            counts->class[classes_of(magnitude)]++;
+        uint64_t magnitude =
+            magnitude_of(to - fast_ordered(from, width), width);
+        uint64_t none = magnitude == 0;
+        unsigned at = 1 + classes_of(magnitude | none);
+        stats->diff[e].count[at & ((unsigned)none - 1)]++;
+        changed += 1 - none;
     }
     return changed;
 }

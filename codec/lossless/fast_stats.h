@@ -6,21 +6,20 @@
 #include "codec/lossless/classes.h"
 #include "codec/lossless/fast.h"
 
-/* Half octaves of differences: 0 .. 127, of which 2 w - 2 occur. */
+/* Half octaves of differences: 0 .. 127, of which 2 w - 2 occur; 2 w - 2 itself
+ * is a magnitude that only the escape codes. */
 #define FAST_DIFFS 128u
 /* Half octaves of values, seen from 2 * exponent_bias on. */
 #define FAST_VALUES 512u
 
+/* count[0] is of zeros, count[1 + h] of half octave h. */
 struct fast_diff_counts {
-    uint32_t zero;
-    uint32_t wide; /* those that only an escape codes */
-    uint32_t class[FAST_DIFFS];
+    uint32_t count[1 + FAST_DIFFS];
 };
 
+/* The same, and the last one is of those beyond. */
 struct fast_value_counts {
-    uint32_t zero;
-    uint32_t wide; /* beyond the FAST_VALUES half octaves */
-    uint32_t half_octave[FAST_VALUES];
+    uint32_t count[1 + FAST_VALUES + 1];
 };
 
 struct fast_stats {
