@@ -72,6 +72,7 @@ struct slot_entry {
     bool has_proof;          /* equivocation: nobody acts on this slot */
     uint64_t proof_epoch, proof_seq;
     struct slot_proof proof[2]; /* least and greatest payload hash */
+    uint64_t author_key;        /* private to the table */
 };
 
 /* A heap entry with nothing in it, and its release with all it owns. */
@@ -114,9 +115,13 @@ enum status slot_table_put_take(struct slot_table *table,
 /* False when it was not there. */
 bool slot_table_remove(struct slot_table *table, const struct slot_id *id);
 
-/* How many slots author has, and the greatest of their ids (NULL: none). */
+/* How many slots author has. */
 size_t slot_table_author_count(const struct slot_table *table,
-                               const struct slot_author *author,
-                               const struct slot_entry **last);
+                               const struct slot_author *author);
+
+/* The author's slot with the greatest id; NULL: none. Reads the whole table. */
+const struct slot_entry *
+slot_table_author_last(const struct slot_table *table,
+                       const struct slot_author *author);
 
 #endif
