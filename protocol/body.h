@@ -32,7 +32,8 @@ struct body_common {
                          * equivocation that this record resolves */
 };
 
-/* Sorted lists of 32-byte hashes, ids or keys travel as one byte string. */
+/* Sorted lists (strictly ascending) of 32-byte hashes, ids or keys travel as
+ * one byte string. */
 static inline size_t body_list_count(struct bytes list)
 {
     return list.size / HASH_BYTES;
@@ -149,6 +150,14 @@ enum status body_version_decode(struct bytes body, struct body_version *out,
 enum status body_version_encode(const struct body_version *in,
                                 struct writer *out) MUST_CHECK;
 
+/* Model vectors, as manifests hold them too: a map of role names to counters.
+ * Reading checks the form; valid: 1 to LIMIT_VECTOR legal roles in order with
+ * counters >= 1. */
+struct reader;
+void body_read_vector(struct reader *rd, struct vector_model *out);
+void body_write_vector(struct writer *wr, const struct vector_model *v);
+bool body_vector_valid(const struct vector_model *v);
+
 /* ---- channel ---- */
 
 enum body_test_op {
@@ -232,7 +241,8 @@ struct body_status_model {
 struct body_status {
     struct body_common common;
     size_t model_count;
-    struct body_status_model models[LIMIT_STATUS_MODELS]; /* by model name */
+    /* Ascending by name, shorter names first. */
+    struct body_status_model models[LIMIT_STATUS_MODELS];
     size_t address_count;
     struct bytes addresses[LIMIT_STATUS_ADDRESSES]; /* "HOST:PORT" */
     struct bytes held;     /* trees that others may code against, a list */

@@ -69,8 +69,7 @@ enum status record_parse_payload(struct bytes payload, struct record *out,
     return STATUS_OK;
 }
 
-enum status record_parse(struct bytes in, struct record *out,
-                         struct diag *diag)
+enum status record_parse(struct bytes in, struct record *out, struct diag *diag)
 {
     struct cose_envelope envelope;
     *out = (struct record){.hash = {{0}}};

@@ -32,8 +32,17 @@ struct run {
 
 enum status trie_new(struct trie **out)
 {
-    *out = calloc(1, sizeof(**out));
-    return *out ? STATUS_OK : STATUS_NO_MEMORY;
+    struct trie *trie = calloc(1, sizeof(*trie));
+    if (!trie)
+        return STATUS_NO_MEMORY;
+    trie->cap = 2 * LIMIT_TRIE_LEAF_ENTRIES;
+    trie->entries = malloc(trie->cap * sizeof(*trie->entries));
+    if (!trie->entries) {
+        free(trie);
+        return STATUS_NO_MEMORY;
+    }
+    *out = trie;
+    return STATUS_OK;
 }
 
 /* Depth is bounded by TRIE_NIBBLES_MAX. */
@@ -105,7 +114,7 @@ enum status trie_put(struct trie *trie, const struct vector_entry *entry)
     if (at == trie->count ||
         !slot_id_equal(&trie->entries[at].slot, &entry->slot)) {
         if (trie->count == trie->cap) {
-            size_t cap = trie->cap ? trie->cap + trie->cap / 2 : 64;
+            size_t cap = trie->cap + trie->cap / 2;
             void *grown = realloc(trie->entries, cap * sizeof(*entry));
             if (!grown)
                 return STATUS_NO_MEMORY;
@@ -328,7 +337,8 @@ uint16_t trie_differing_children(struct trie *trie,
     struct trie_children own;
     struct run run = run_of(trie, prefix);
     unsigned mask = 0;
-    assert(prefix->nibbles < TRIE_NIBBLES_MAX);
+    if (prefix->nibbles >= TRIE_NIBBLES_MAX)
+        return 0;
     children_at(trie, prefix, &run, &own);
     for (unsigned i = 0; i < TRIE_FANOUT; i++)
         if (memcmp(own.hash[i], peer->hash[i], TRIE_CHILD_BYTES))
@@ -360,14 +370,14 @@ bool trie_reconcile(const struct trie *trie, const struct trie_prefix *prefix,
         return false;
     while (i < own.count || k < peer_count) {
         const struct vector_entry *mine = own.entries + i;
-        int side = i == own.count    ? 1
-                   : k == peer_count ? -1
-                                     : slot_id_compare(&mine->slot,
-                                                       &peer[k].slot);
-        enum vector_order order = side < 0   ? VECTOR_AFTER
-                                  : side > 0 ? VECTOR_BEFORE
-                                             : vector_entry_compare(mine,
-                                                                    peer + k);
+        int side = i == own.count ? 1
+                   : k == peer_count
+                       ? -1
+                       : slot_id_compare(&mine->slot, &peer[k].slot);
+        enum vector_order order = side < 0 ? VECTOR_AFTER
+                                  : side > 0
+                                      ? VECTOR_BEFORE
+                                      : vector_entry_compare(mine, peer + k);
         const struct slot_id *slot = side <= 0 ? &mine->slot : &peer[k].slot;
         if (order == VECTOR_BEFORE || order == VECTOR_FORK)
             on_slot(ctx, TRIE_WANT, slot);

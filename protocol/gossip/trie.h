@@ -76,7 +76,7 @@ bool trie_node(struct trie *trie, const struct trie_prefix *prefix,
                struct trie_children *out);
 
 /* Bit i set: the child i of our node at prefix has another hash than the
- * peer's. prefix->nibbles < TRIE_NIBBLES_MAX. */
+ * peer's. 0 for a prefix that has no children. */
 uint16_t trie_differing_children(struct trie *trie,
                                  const struct trie_prefix *prefix,
                                  const struct trie_children *peer);

@@ -38,10 +38,10 @@ enum vector_order vector_compare(const struct vector_entry *a, size_t a_count,
     size_t i = 0, k = 0;
     while (i < a_count && k < b_count) {
         int side = slot_id_compare(&a[i].slot, &b[k].slot);
-        enum vector_order order = side < 0   ? VECTOR_AFTER
-                                  : side > 0 ? VECTOR_BEFORE
-                                             : vector_entry_compare(a + i,
-                                                                    b + k);
+        enum vector_order order = side < 0 ? VECTOR_AFTER
+                                  : side > 0
+                                      ? VECTOR_BEFORE
+                                      : vector_entry_compare(a + i, b + k);
         a_newer |= order == VECTOR_AFTER || order == VECTOR_FORK;
         b_newer |= order == VECTOR_BEFORE || order == VECTOR_FORK;
         i += side <= 0;
