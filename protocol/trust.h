@@ -58,7 +58,10 @@ struct trust_verdict {
     /* Accepted only: what to store under slot, a CBOR sequence of 1 to 3
      * envelopes (see slot_entry_envelopes). Owned by the verdict. */
     struct bytes value;
-    struct slot_entry *entry; /* private */
+    /* NEWER only: the slot's proof of equivocation is healed by this record;
+     * a store that keeps proofs apart from records forgets it. */
+    bool heals;
+    struct trust_pending *pending; /* private */
 };
 
 static inline bool trust_accepted(const struct trust_verdict *verdict)
@@ -94,16 +97,18 @@ void trust_changes_deinit(struct trust_changes *changes);
  *            nothing was done: another record overtook it
  * BUSY       the slot changed since it was considered: verdict->value is new;
  *            make that durable and commit again
- * NO_MEMORY  unchanged */
+ * NO_MEMORY  not taken, or without all its consequences: load everything anew
+ */
 enum status trust_commit(struct trust *t, struct trust_verdict *verdict,
                          struct trust_changes *changes) MUST_CHECK;
 
-/* After a restart: every stored value, in any order, then trust_load_end,
- * which judges them by the newest fleet record among them. What does not count
- * any more is in changes->dropped. A damaged value is dropped like that too.
- * NO_MEMORY. */
-enum status trust_load(struct trust *t, const struct slot_id *slot,
-                       struct bytes value) MUST_CHECK;
+/* After a restart: every stored value, whole or envelope by envelope, in any
+ * order, then trust_load_end, which judges them by the newest fleet record
+ * among them. What does not count any more is in changes->dropped.
+ *
+ * CORRUPT    value is no sequence of records; nothing was loaded
+ * NO_MEMORY */
+enum status trust_load(struct trust *t, struct bytes value) MUST_CHECK;
 enum status trust_load_end(struct trust *t, struct trust_changes *changes)
     MUST_CHECK;
 
@@ -256,7 +261,8 @@ enum status trust_status_get(const struct trust *t, const struct node_id *node,
 /* The (epoch, seq) of the next record an author writes in a slot: the current
  * epoch, and one above the highest seq seen. heals gets the hashes that the
  * body must name (a list in heals_buf), empty when there is no equivocation.
- * NOT_FOUND: the author is not known. */
+ * NOT_FOUND: the author is not known. LIMIT: the highest seq is used up, only
+ * the next epoch helps. */
 enum status trust_next_seq(const struct trust *t,
                            const struct slot_author *author, uint64_t kind,
                            struct bytes name, uint64_t *epoch, uint64_t *seq,
