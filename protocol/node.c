@@ -2,7 +2,6 @@
  * what follows from it, so that the shell finds all that is to be done. */
 #include "protocol/node.h"
 
-#include "protocol/cbor.h"
 #include "protocol/node_state.h"
 
 #include <assert.h>
@@ -217,16 +216,7 @@ static void settle(struct node *n)
 
 enum status node_load_record(struct node *n, struct bytes envelope)
 {
-    struct reader rd;
-    struct record rec;
-    reader_init(&rd, envelope);
-    struct bytes first = cbor_read_raw(&rd);
-    enum status status = reader_status(&rd);
-    if (!status)
-        status = record_parse(first, &rec, NULL);
-    if (!status)
-        status = trust_load(n->trust, &rec.slot, envelope);
-    return status;
+    return trust_load(n->trust, envelope);
 }
 
 enum status node_load_version(struct node *n, const struct hash *version,

@@ -51,6 +51,8 @@ static void feed(struct side *to, struct bytes in)
 {
     enum session_event event = SESSION_EVENT_NONE;
     struct bytes plain;
+    if (to->status)
+        return;
     do {
         to->status = session_recv(to->s, &in, &event, &plain, &to->diag);
         if (to->status)
@@ -298,6 +300,7 @@ static void every_changed_byte_ends_the_link(void **state)
         session_free(a.s);
         session_free(b.s);
         a.s = b.s = NULL;
+        b.status = STATUS_OK;
     }
     side_deinit(&a);
     side_deinit(&b);
