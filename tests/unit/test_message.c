@@ -22,7 +22,8 @@ static void fill_trie(struct message_trie *m)
         m->nodes[i].prefix = (struct trie_prefix){.nibbles = 3};
         m->nodes[i].prefix.b[0] = (uint8_t)i;
         m->nodes[i].prefix.b[1] = 0x70;
-        memset(m->nodes[i].children.hash, (int)i, TRIE_FANOUT);
+        memset(m->nodes[i].children.hash, (int)i,
+               sizeof m->nodes[i].children.hash);
     }
 }
 
