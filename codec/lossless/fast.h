@@ -105,7 +105,7 @@ void fast_stats_add(struct fast_stats *stats, const uint8_t *base,
 uint64_t fast_stats_count(const struct fast_stats *stats);
 uint64_t fast_stats_changed(const struct fast_stats *stats);
 
-/* A plan keeps about 1 kB a tensor. NULL: no memory. */
+/* A plan keeps at most 2.3 kB a tensor, usually 1 kB. NULL: no memory. */
 struct fast_plan *fast_plan_new(void);
 void fast_plan_free(struct fast_plan *plan);
 

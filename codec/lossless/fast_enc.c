@@ -1,9 +1,10 @@
 /* Encoder of the fast coder: collects the symbols of a segment and writes raw
- * bits as it goes; rANS runs backwards over the symbols at the end. */
+ * bits block by block; rANS runs backwards over the symbols at the end. */
 #include "codec/lossless/fast_context.h"
 
 #include <stdlib.h>
 
+#define BLOCK       1024u
 #define STORE_SLACK 16u
 
 struct fast_enc {
@@ -11,6 +12,8 @@ struct fast_enc {
     struct rans_enc_table rans[FAST_TABLES_MAX];
     /* The symbol itself, or the escape if it has no frequency. */
     uint8_t coded[FAST_TABLES_MAX][FREQ_SYMS];
+    classes_entry entry[BLOCK];
+    uint64_t twice[BLOCK];
     uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
     size_t bytes_max;
     size_t bytes; /* of the target so far */
@@ -121,16 +124,17 @@ static inline unsigned value_sym(uint64_t magnitude, unsigned first,
                               first);
 }
 
-/* width, mantissa_bits and has_base are constants where this is inlined. */
-static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
-                              const uint8_t *target, size_t count,
-                              unsigned width, unsigned mantissa_bits,
-                              bool has_base)
+/* First pass over a block: symbols, and for each element the entry of its row
+ * and 2 * magnitude + sign. width, mantissa_bits and has_base are constants
+ * where these are inlined. */
+static inline void find_syms(struct fast_enc *enc, const uint8_t *base,
+                             const uint8_t *target, size_t count,
+                             unsigned width, unsigned mantissa_bits,
+                             bool has_base)
 {
     const struct fast_context *context = &enc->context;
     const uint64_t mask = ~(uint64_t)0 >> (64 - width);
     uint16_t *syms = enc->syms + enc->sym_count;
-    struct raw_out out = {enc->raw_pos, enc->raw_acc, enc->raw_fill};
     for (size_t i = 0; i < count; i++) {
         uint64_t bits = fast_load(target + i * (width / 8), width), from = 0;
         unsigned e = 0;
@@ -150,21 +154,44 @@ static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
                               : diff_sym(magnitude, row, width);
         unsigned table = ctx >> RANS_TABLE_SHIFT;
         sym = enc->coded[table][sym];
-        classes_entry entry = context->rows[row][sym];
-        unsigned raw_bits = entry & 0xff;
-        uint64_t above = entry >> 8;
-        uint64_t r = 2 * magnitude + sign - (above << (raw_bits & 63));
-        r = sym == FREQ_SYM_ESCAPE ? bits : r;
-        if (width == 64)
-            put_wide(&out, r, raw_bits);
-        else
-            put_bits(&out, r, raw_bits);
+        enc->entry[i] = context->rows[row][sym];
+        enc->twice[i] = sym == FREQ_SYM_ESCAPE ? bits : 2 * magnitude + sign;
         syms[i] = (uint16_t)(table * FREQ_SYMS + sym);
+    }
+}
+
+/* Second pass: the raw bits. An escape has nothing above them. */
+static inline void put_raw(struct fast_enc *enc, size_t count, unsigned width)
+{
+    struct raw_out out = {enc->raw_pos, enc->raw_acc, enc->raw_fill};
+    for (size_t i = 0; i < count; i++) {
+        unsigned bits = enc->entry[i] & 0xff;
+        uint64_t above = enc->entry[i] >> 8;
+        uint64_t r = enc->twice[i] - (above << (bits & 63));
+        if (width == 64)
+            put_wide(&out, r, bits);
+        else
+            put_bits(&out, r, bits);
     }
     enc->raw_pos = out.pos;
     enc->raw_acc = out.acc;
     enc->raw_fill = out.fill;
-    enc->sym_count += count;
+}
+
+static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
+                              const uint8_t *target, size_t count,
+                              unsigned width, unsigned mantissa_bits,
+                              bool has_base)
+{
+    size_t step = (size_t)BLOCK * (width / 8);
+    for (size_t at = 0; count; at += step) {
+        size_t now = count < BLOCK ? count : BLOCK;
+        find_syms(enc, has_base ? base + at : NULL, target + at, now, width,
+                  mantissa_bits, has_base);
+        put_raw(enc, now, width);
+        enc->sym_count += now;
+        count -= now;
+    }
 }
 
 static inline void encode_any(struct fast_enc *enc, const uint8_t *base,

@@ -26,9 +26,16 @@
 /* Groups looked at when tables are made; of more, an even choice. */
 #define TRAIN_MAX   4096u
 #define TRAIN_STEPS 3u
+/* Neighbouring exponents of a tensor that will share a table. */
 struct group {
     uint8_t first_exponent;
     uint64_t hist[FREQ_SYMS];
+};
+
+/* The same as kept for all tensors; fast_stats counts no more than 2^31. */
+struct kept_group {
+    uint8_t first_exponent;
+    uint32_t hist[FREQ_SYMS];
 };
 
 struct entry {
@@ -42,7 +49,7 @@ struct entry {
 struct fast_plan {
     struct entry *entry;
     size_t entry_count, entry_cap;
-    struct group *group;
+    struct kept_group *group;
     size_t group_count, group_cap;
 };
 
@@ -255,6 +262,12 @@ static void add_hist(uint64_t sum[FREQ_SYMS], const uint64_t hist[FREQ_SYMS])
         sum[s] += hist[s];
 }
 
+static void add_kept(uint64_t sum[FREQ_SYMS], const struct kept_group *group)
+{
+    for (unsigned s = 0; s < FREQ_SYMS; s++)
+        sum[s] += group->hist[s];
+}
+
 static uint64_t merge_cost(const struct group *a, const struct group *b)
 {
     uint64_t both[FREQ_SYMS];
@@ -346,9 +359,12 @@ static enum status keep(struct fast_plan *plan, const struct draft *draft,
         .group_first = plan->group_count,
         .group_count = draft->group_count,
     };
-    memcpy(plan->group + plan->group_count, draft->group,
-           draft->group_count * sizeof(*draft->group));
-    plan->group_count += draft->group_count;
+    for (unsigned i = 0; i < draft->group_count; i++) {
+        struct kept_group *kept = &plan->group[plan->group_count++];
+        kept->first_exponent = draft->group[i].first_exponent;
+        for (unsigned s = 0; s < FREQ_SYMS; s++)
+            kept->hist[s] = (uint32_t)draft->group[i].hist[s];
+    }
     return STATUS_OK;
 }
 
@@ -379,7 +395,7 @@ out:
 
 /* A set of tables while they are being made. */
 struct trainer {
-    const struct group **group;
+    const struct kept_group **group;
     size_t group_count;
     uint8_t *best;    /* table of each group */
     uint64_t *own;    /* entropy of each group */
@@ -388,12 +404,12 @@ struct trainer {
     uint64_t cost; /* of all groups, and of the tables */
 };
 
-static uint64_t group_cost(const struct group *group,
+static uint64_t group_cost(const struct kept_group *group,
                            const uint32_t cost[FREQ_SYMS])
 {
     uint64_t sum = 0;
     for (unsigned s = 0; s < FREQ_SYMS; s++)
-        sum += group->hist[s] * cost[s];
+        sum += (uint64_t)group->hist[s] * cost[s];
     return sum;
 }
 
@@ -427,7 +443,7 @@ static void renew(struct trainer *trainer)
     uint64_t sum[FAST_TABLES_MAX][FREQ_SYMS] = {{0}};
     bool used[FAST_TABLES_MAX] = {false};
     for (size_t g = 0; g < trainer->group_count; g++) {
-        add_hist(sum[trainer->best[g]], trainer->group[g]->hist);
+        add_kept(sum[trainer->best[g]], trainer->group[g]);
         used[trainer->best[g]] = true;
     }
     unsigned kept = 0;
@@ -444,8 +460,9 @@ static void add_table(struct trainer *trainer)
     for (size_t g = 1; g < trainer->group_count; g++)
         if (trainer->excess[g] > trainer->excess[worst])
             worst = g;
-    freq_normalise(trainer->group[worst]->hist,
-                   &trainer->tables.table[trainer->tables.count++]);
+    uint64_t hist[FREQ_SYMS] = {0};
+    add_kept(hist, trainer->group[worst]);
+    freq_normalise(hist, &trainer->tables.table[trainer->tables.count++]);
     for (unsigned step = 0; step < TRAIN_STEPS; step++) {
         assign(trainer);
         renew(trainer);
@@ -456,8 +473,11 @@ static void add_table(struct trainer *trainer)
 static void train(struct trainer *trainer, struct fast_tables *tables)
 {
     memset(trainer->best, 0, trainer->group_count);
-    for (size_t g = 0; g < trainer->group_count; g++)
-        trainer->own[g] = freq_entropy(trainer->group[g]->hist);
+    for (size_t g = 0; g < trainer->group_count; g++) {
+        uint64_t hist[FREQ_SYMS] = {0};
+        add_kept(hist, trainer->group[g]);
+        trainer->own[g] = freq_entropy(hist);
+    }
     trainer->tables.count = 1;
     renew(trainer);
     assign(trainer);
@@ -476,7 +496,7 @@ static void train(struct trainer *trainer, struct fast_tables *tables)
 
 /* The cheapest runs of tables over the groups of a tensor: for each group and
  * table the best way to get there, then back. */
-static void choose_runs(const struct group *group, struct entry *entry,
+static void choose_runs(const struct kept_group *group, struct entry *entry,
                         uint32_t (*cost)[FREQ_SYMS], unsigned table_count)
 {
     uint64_t sum[FAST_TABLES_MAX] = {0};

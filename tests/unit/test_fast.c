@@ -625,6 +625,32 @@ static void fast_plan_estimates_what_the_encoder_makes(void **state)
     }
 }
 
+/* Costs of many elements exceed 32 bits: 1 M elements by adding the same ones
+ * again and again, in a tensor far longer than the fixture. */
+static void fast_plan_estimates_long_tensors(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, DTYPE_BF16, SHAPE_NEAR, 8000, 3);
+    plan(f, true);
+    uint64_t once = f->bits;
+    struct fast_stats *stats = fast_stats_new();
+    struct fast_plan *made = fast_plan_new();
+    size_t index;
+    fast_stats_reset(stats, DTYPE_BF16);
+    for (unsigned i = 0; i < 125; i++)
+        fast_stats_add(stats, f->base + 1, f->target + 1, f->count);
+    assert_int_equal(fast_plan_add(made, stats, &index), STATUS_OK);
+    assert_int_equal(fast_plan_solve(made, &f->tables), STATUS_OK);
+    uint64_t bits = fast_plan_coding(made, 0, &f->coding);
+    assert_in_range(bits / 125, once - once / 20, once + once / 100);
+    f->has_base = f->coding.mode == FAST_DELTA;
+    encode(f, 8000);
+    assert_in_range(f->stream_size * 8, bits / 125 - 100,
+                    bits / 125 + bits / 125 / 50 + 300);
+    fast_stats_free(stats);
+    fast_plan_free(made);
+}
+
 static void fast_plan_takes_values_where_a_base_is_no_help(void **state)
 {
     struct fixture *f = *state;
@@ -799,6 +825,7 @@ int main(void)
         cmocka_unit_test(fast_coding_read_validates),
         cmocka_unit_test(fast_tables_read_limits_the_count),
         cmocka_unit_test(fast_plan_estimates_what_the_encoder_makes),
+        cmocka_unit_test(fast_plan_estimates_long_tensors),
         cmocka_unit_test(fast_plan_takes_values_where_a_base_is_no_help),
         cmocka_unit_test(fast_plan_unchanged_costs_nearly_nothing),
         cmocka_unit_test(fast_small_models_have_small_headers),
