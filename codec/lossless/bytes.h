@@ -9,9 +9,10 @@
 #include "codec/base/status.h"
 #include "codec/base/writer.h"
 
-/* Appends one frame of in. prefix may be empty and is what the decoder must
- * be given, too. level 1 .. 19. Takes up to 14 MiB while it works, less for
- * less input. NO_MEMORY, INTERNAL, or the writer's status. */
+/* Appends one frame of in. prefix may be empty, must not overlap in, and is
+ * what the decoder must be given, too. level 1 .. 19. Takes up to 14 MiB while
+ * it works, less for less input. NO_MEMORY, INTERNAL, or the writer's status.
+ */
 enum status bytes_encode(struct bytes in, struct bytes prefix, int level,
                          struct writer *wr) MUST_CHECK;
 
