@@ -1349,13 +1349,11 @@ static unsigned load_rank(const struct record *rec)
     return rec->f.kind == RECORD_CERT ? 1 : 2;
 }
 
-static enum status load_one(struct trust *t, const struct slot_id *slot,
-                            struct bytes envelope)
+static enum status load_one(struct trust *t, struct bytes envelope)
 {
     struct record rec;
     struct bytes copy;
-    if (record_parse(envelope, &rec, NULL) ||
-        (slot && !slot_id_equal(slot, &rec.slot)))
+    if (record_parse(envelope, &rec, NULL))
         return STATUS_CORRUPT;
     if (t->loaded_count == t->loaded_cap) {
         size_t cap = t->loaded_cap ? 2 * t->loaded_cap : 64;
@@ -1378,8 +1376,7 @@ static enum status load_one(struct trust *t, const struct slot_id *slot,
     return STATUS_OK;
 }
 
-enum status trust_load(struct trust *t, const struct slot_id *slot,
-                       struct bytes value)
+enum status trust_load(struct trust *t, struct bytes value)
 {
     struct reader rd;
     reader_init(&rd, value);
@@ -1387,7 +1384,7 @@ enum status trust_load(struct trust *t, const struct slot_id *slot,
     enum status st = STATUS_OK;
     do {
         struct bytes envelope = cbor_read_raw(&rd);
-        st = reader_status(&rd) ? STATUS_CORRUPT : load_one(t, slot, envelope);
+        st = reader_status(&rd) ? STATUS_CORRUPT : load_one(t, envelope);
     } while (!st && reader_left(&rd));
     while (st && t->loaded_count > before)
         free(t->loaded[--t->loaded_count].bytes);

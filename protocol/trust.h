@@ -104,14 +104,11 @@ enum status trust_commit(struct trust *t, struct trust_verdict *verdict,
 
 /* After a restart: every stored value, whole or envelope by envelope, in any
  * order, then trust_load_end, which judges them by the newest fleet record
- * among them. What does not count any more is in changes->dropped. slot: where
- * the value was stored, or NULL.
+ * among them. What does not count any more is in changes->dropped.
  *
- * CORRUPT    value is no sequence of records of that slot: nothing was loaded
- *            of it, and it is best forgotten
+ * CORRUPT    value is no sequence of records; nothing was loaded
  * NO_MEMORY */
-enum status trust_load(struct trust *t, const struct slot_id *slot,
-                       struct bytes value) MUST_CHECK;
+enum status trust_load(struct trust *t, struct bytes value) MUST_CHECK;
 enum status trust_load_end(struct trust *t, struct trust_changes *changes)
     MUST_CHECK;
 
