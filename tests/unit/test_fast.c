@@ -733,12 +733,12 @@ static void fast_plan_of_nothing_has_no_tables(void **state)
 }
 
 /* Numbers that the golden streams hold, made anew by integers alone. */
-static void golden_fill(struct fixture *f, enum dtype dtype)
+static void golden_fill(struct fixture *f, enum dtype dtype, size_t count)
 {
     uint32_t x = 12345;
     unsigned width = dtype_bits(dtype);
     f->dtype = dtype;
-    f->count = 96;
+    f->count = count;
     for (uint32_t i = 0; i < f->count; i++) {
         x = x * 1664525u + 1013904223u;
         uint32_t from = 0x3c000000u + (x >> 5 & 0x03ffffffu);
@@ -761,7 +761,7 @@ static uint8_t nibble(char c)
 
 static void golden_decode(struct fixture *f, const char *hex)
 {
-    uint8_t all[1024];
+    uint8_t all[2048];
     size_t size = strlen(hex) / 2;
     assert_true(size <= sizeof(all));
     for (size_t i = 0; i < size; i++)
@@ -782,7 +782,7 @@ static void golden_decode(struct fixture *f, const char *hex)
 
 static void fast_golden_difference_decodes(void **state)
 {
-    golden_fill(*state, DTYPE_F32);
+    golden_fill(*state, DTYPE_F32, 96);
     golden_decode(
         *state,
         "01c20084713b14be9aab31e48e01053754ec90e3861a378f19c19e00e1005977"
@@ -796,7 +796,7 @@ static void fast_golden_difference_decodes(void **state)
 
 static void fast_golden_value_decodes(void **state)
 {
-    golden_fill(*state, DTYPE_BF16);
+    golden_fill(*state, DTYPE_BF16, 96);
     golden_decode(
         *state,
         "a1fffff15e63344fdb7054e74208c4010061582e4001001f50757e879136bfd3"
@@ -804,6 +804,48 @@ static void fast_golden_value_decodes(void **state)
         "7c2cdaac6ca00952210ce500fe732711089159ce8271ad5abfcf1c22fa314427"
         "5f4de273cc2ad519f80f6f15197d2c019ec235423f4eb3cd45513a7d563bd109"
         "5eda353ae03f1fd46cf74b2476625b20874ae4540c8e84a029c049a6108707");
+}
+
+/* Four lanes, two tables, three runs, values below an exponent. */
+static void fast_golden_lanes_decode(void **state)
+{
+    golden_fill(*state, DTYPE_F32, 500);
+    golden_decode(
+        *state,
+        "e2c108048ee3ce0ccbbc17bf0694ff0fa300c6eeaeaaaaaa90ffffffff7fa59e"
+        "3ce61079b107e604b6052e9f6d0063372d06c43f0600cf4fcd00f4bec5afc497"
+        "b5ac4510443d20ebffefdb65dddf3997ffa72f10c76ffc15256bc46fbebf1ed5"
+        "ff3fd24f8d6e8376af685fc1f9bec9df1bafc8f7f68f1e46383d5573182fc837"
+        "c6ac14d2ea0c310ff3d5cbc762d90a2ecd8fc41fcd2f0fe0c89ffebfb8f6302e"
+        "4d10ba8f05658563c527e737019e6097f9be8880eafeeb9e2f7d8b53ca7fbb13"
+        "ff5f756fcb3f0997af8d482ec1656a96b3cb2ee7d6a494ff769edf6c6fc2f489"
+        "cbb7cfef1554fc3cf0bf6c2e7850e415730d5168bd78fd1710dd1217fbfef474"
+        "e03fc4ff89603e94fe6ffe5746978ad9ecc7f5bec48f616bc6b7ecd7cdf7c55f"
+        "f88beb578dec1b9b516757ea8a36cf77d1dfde6fb61ac447214c462dce676285"
+        "1186dafe4e8ffb98dc4f2d3f7bcb826ac417d4cfd491cebfc5eff9f7226a8370"
+        "b6ee085ab46393bccd67e3afc4915319e321e0302c86a3f7080000fef3ce2518"
+        "252f63cf88696a7d2a3ba31d70a68fd0536ff647b724900e297c267a8ed35216"
+        "5fd9df0000e0bf47350e7bf34f925d20cfce1c848971eee51c57528b7cf539a8"
+        "3358d9f9019c8824e92dcd1e0000fc57003545277c93f7b0847d1f1eaef74516"
+        "0d237a9e7d7231b20899b4c67931c44305219f6a040000ffd5c3febccfb2277c"
+        "7b490e3688deb56c4e659c44fc20238f392e3a2b1481fd3168b622c6f84e0000"
+        "f01fcc38457501fba2e58db6056265613d28eb4f6bba2d5be0aa141519296aea"
+        "0000e0bf056fbc5e4225a08092db6fafe7e396716903e94f5eb7a38ac5bd942f"
+        "350add0e1d873f87dd2ab2e679ad8aef3c0000f84f233cb3e8d20afafb5642f2"
+        "6abadf1aed2508e5c533f7576bbad7d8b8d0c81e100000fc37011c98aa792fc0"
+        "af2b667f793af2cea2966fba147e774c1f7e49715548e9d2fba26d112d6d2c00"
+        "00f82fd140d1b635dfd2eb2023f53af6aba103d9313e49775082d4ebd747e782"
+        "d062a506ed1c3b0000f8cf31a492e27e8562d1621159ae5481b1c9c2504b05fc"
+        "e3b7add965c01c0f248162de0000e03f7c2005225734544b12287264de26d76f"
+        "f4db861af8ec905dafcecf44b5f61dfbe46a41f0ceab46020080ffbcfee5681a"
+        "33a726a1845f469397f0b62dd4d99fc83261fd652e1f7515fa022cae652019bd"
+        "377e143fb19745a8690f0000fe23fea76ae465c590a1223eefbc5150b21040d7"
+        "d4f9c62e07a713b8f88a1429f72e91fa0c43c20b3878b40000e03f9f32bd6936"
+        "8efa84beb79fc0ec3b227284c7f03ac57a79bfe1ce795ffeca6ad4534619e338"
+        "91280a3ddb7b0a0000fe0bf98d467f2bc81254ce16634832367419bb43ec8edd"
+        "0a436f57995eda6e630bd8fc07bf52fa600962721245157733dd7cf8060000ff"
+        "6d108a264a74070b207ddd0ae5cebd2048300d80a9029f59edb87a858df542fe"
+        "5905");
 }
 
 int main(void)
@@ -832,6 +874,7 @@ int main(void)
         cmocka_unit_test(fast_plan_of_nothing_has_no_tables),
         cmocka_unit_test(fast_golden_difference_decodes),
         cmocka_unit_test(fast_golden_value_decodes),
+        cmocka_unit_test(fast_golden_lanes_decode),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
