@@ -38,8 +38,9 @@ static void decode(const struct writer *coded, const struct writer *bytes,
         size_t size = update_segment_target_size(&header, i);
         const struct update_segment *segment = &header.segments[i];
         uint8_t *out = malloc(size);
-        struct bytes view =
-            bytes_of(coded->data + segment->offset, segment->size);
+        struct bytes view = bytes_of("", 0);
+        if (segment->size)
+            view = bytes_of(coded->data + segment->offset, segment->size);
         if (!out || update_dec_segment(dec, i, view, out, size, NULL) ||
             memcmp(out, target.data + update_segment_offset(&header, i),
                    size) != 0)

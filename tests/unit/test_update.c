@@ -104,6 +104,8 @@ static void made_free(struct made *made)
 static struct bytes made_segment(const struct made *made, uint32_t i)
 {
     const struct update_segment *s = &made->header.segments[i];
+    if (!s->size)
+        return bytes_of("", 0);
     return bytes_of(made->coded.data + s->offset, s->size);
 }
 
