@@ -42,17 +42,20 @@ enum status store_activation_get(struct store_txn *txn, const char *model,
 {
     struct store_key key;
     struct bytes value;
-    memset(out, 0, sizeof(*out));
-    if (!store_value_name_fits(model))
+    if (!store_value_name_fits(model)) {
+        *out = (struct store_activation){.n = 0};
         return STATUS_NOT_FOUND;
+    }
+    /* model may be out->model. */
     activation_key(&key, model);
+    *out = (struct store_activation){.n = 0};
     memcpy(out->model, key.data, key.size);
     enum status status = store_txn_get(txn, STORE_TABLE_ACTIVATION,
                                        store_key_view(&key), &value);
     if (!status && store_value_get_activation(value, out))
-        status =
-            store_txn_fail(txn, STATUS_CORRUPT,
-                           "the store's activation of %s is malformed", model);
+        status = store_txn_fail(txn, STATUS_CORRUPT,
+                                "the store's activation of %s is malformed",
+                                out->model);
     return status;
 }
 

@@ -84,6 +84,13 @@ static struct fsck_name fsck_id(const struct hash *id)
 
 /* ---- small helpers ---- */
 
+/* A malformed row, once reported, does not end the check. */
+static void fsck_go_on(struct store_txn *txn)
+{
+    if (txn->status == STATUS_CORRUPT)
+        txn->status = STATUS_OK;
+}
+
 static bool fsck_has(struct fsck *fsck, enum store_table table,
                      struct bytes key, struct bytes *value)
 {
@@ -240,6 +247,7 @@ static void fsck_activations(struct fsck *fsck)
             last < activation.n)
             fsck_problem(fsck, "activation %s: its number was never given",
                          model);
+        fsck_go_on(fsck->txn);
     }
     store_cursor_close(&cur);
 }
@@ -752,8 +760,10 @@ static enum status fsck_deep_slice(struct fsck *fsck, const struct hash *id,
         return status;
     fsck->txn = &txn;
     if (store_update_get(&txn, id, &update) ||
-        store_update_get_header(&txn, id, &header))
+        store_update_get_header(&txn, id, &header)) {
+        fsck_go_on(&txn);
         goto out;
+    }
     bool ours = fsck->options->check_segment == NULL;
     if (ours && update_header_parse(header, &parsed, NULL)) {
         fsck_problem(fsck, "update %s: its header cannot be read",

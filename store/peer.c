@@ -33,8 +33,9 @@ enum status store_peer_put(struct store_txn *txn, const struct store_peer *peer)
 static enum status peer_decode(struct store_txn *txn, const uint8_t *id,
                                struct bytes value, struct store_peer *out)
 {
-    memset(out, 0, sizeof(*out));
-    memcpy(out->id, id, STORE_PEER_ID_BYTES);
+    struct store_peer row = {.seen_uptime = 0};
+    memcpy(row.id, id, STORE_PEER_ID_BYTES);
+    *out = row;
     if (store_value_get_peer(value, out))
         return store_txn_fail(txn, STATUS_CORRUPT,
                               "the store's row of a peer is malformed");
@@ -46,10 +47,12 @@ enum status store_peer_get(struct store_txn *txn,
                            struct store_peer *out)
 {
     struct bytes value;
-    memset(out, 0, sizeof(*out));
+    struct store_peer row = {.seen_uptime = 0};
+    memcpy(row.id, id, STORE_PEER_ID_BYTES);
+    *out = row; /* id may be out->id */
     enum status status =
-        store_txn_get(txn, STORE_TABLE_PEER, peer_key(id), &value);
-    return status ? status : peer_decode(txn, id, value, out);
+        store_txn_get(txn, STORE_TABLE_PEER, peer_key(out->id), &value);
+    return status ? status : peer_decode(txn, out->id, value, out);
 }
 
 enum status store_peer_remove(struct store_txn *txn,

@@ -47,10 +47,12 @@ static enum status record_get_row(struct store_txn *txn, const uint8_t *slot,
                                   struct store_record *out)
 {
     struct bytes value;
-    memset(out, 0, sizeof(*out));
-    memcpy(out->slot, slot, STORE_SLOT_BYTES);
+    /* slot may lie in *out. */
+    struct store_record row = {.epoch = 0};
+    memcpy(row.slot, slot, STORE_SLOT_BYTES);
+    *out = row;
     enum status status =
-        store_txn_get(txn, STORE_TABLE_RECORD, record_key(slot), &value);
+        store_txn_get(txn, STORE_TABLE_RECORD, record_key(out->slot), &value);
     if (!status && store_value_get_record(value, out))
         status = record_malformed(txn, "record");
     return status;
@@ -97,7 +99,7 @@ enum status store_record_get(struct store_txn *txn,
     enum status status = record_get_row(txn, slot, out);
     if (status)
         return status;
-    status = store_txn_get(txn, STORE_TABLE_PROOF, record_key(slot), NULL);
+    status = store_txn_get(txn, STORE_TABLE_PROOF, record_key(out->slot), NULL);
     out->has_proof = status == STATUS_OK;
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
@@ -148,10 +150,11 @@ enum status store_record_get_proof(struct store_txn *txn,
                                    struct store_proof *out)
 {
     struct bytes value;
-    memset(out, 0, sizeof(*out));
-    memcpy(out->slot, slot, STORE_SLOT_BYTES);
+    struct store_proof row = {.epoch = 0};
+    memcpy(row.slot, slot, STORE_SLOT_BYTES);
+    *out = row;
     enum status status =
-        store_txn_get(txn, STORE_TABLE_PROOF, record_key(slot), &value);
+        store_txn_get(txn, STORE_TABLE_PROOF, record_key(out->slot), &value);
     if (!status && store_value_get_proof(value, out))
         status = record_malformed(txn, "proof");
     return status;

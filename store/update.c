@@ -42,12 +42,12 @@ enum status store_update_get(struct store_txn *txn, const struct hash *id,
 {
     struct bytes value;
     char hex[HASH_HEX_SIZE];
-    memset(out, 0, sizeof(*out));
-    out->id = *id;
-    enum status status =
-        store_txn_get(txn, STORE_TABLE_UPDATE, store_key_of_hash(id), &value);
+    /* id may be out->id. */
+    *out = (struct store_update){.id = *id};
+    enum status status = store_txn_get(txn, STORE_TABLE_UPDATE,
+                                       store_key_of_hash(&out->id), &value);
     if (!status && store_value_get_update(value, out)) {
-        hash_hex(id, hex);
+        hash_hex(&out->id, hex);
         status =
             store_txn_fail(txn, STATUS_CORRUPT,
                            "the store's row of update %.16s is malformed", hex);

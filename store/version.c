@@ -61,31 +61,30 @@ static enum status version_put_row(struct store_txn *txn,
                          store_key_of_hash(&version->id), writer_view(&wr));
 }
 
-static enum status version_decode(struct store_txn *txn, const struct hash *id,
-                                  struct bytes value, struct store_version *out)
+static enum status version_decode(struct store_txn *txn, struct bytes value,
+                                  struct store_version *out)
 {
     char hex[HASH_HEX_SIZE];
     struct bytes bits;
-    memset(out, 0, sizeof(*out));
-    out->id = *id;
     if (store_value_get_version(value, out)) {
-        hash_hex(id, hex);
+        hash_hex(&out->id, hex);
         return store_txn_fail(txn, STATUS_CORRUPT,
                               "the store's row of version %.16s is malformed",
                               hex);
     }
-    return store_bits_get(txn, STORE_TABLE_BITMAP, id, out->block_count, &bits,
-                          &out->have_count);
+    return store_bits_get(txn, STORE_TABLE_BITMAP, &out->id, out->block_count,
+                          &bits, &out->have_count);
 }
 
 enum status store_version_get(struct store_txn *txn, const struct hash *id,
                               struct store_version *out)
 {
     struct bytes value;
-    memset(out, 0, sizeof(*out));
-    enum status status =
-        store_txn_get(txn, STORE_TABLE_VERSION, store_key_of_hash(id), &value);
-    return status ? status : version_decode(txn, id, value, out);
+    /* id may be out->id. */
+    *out = (struct store_version){.id = *id};
+    enum status status = store_txn_get(txn, STORE_TABLE_VERSION,
+                                       store_key_of_hash(&out->id), &value);
+    return status ? status : version_decode(txn, value, out);
 }
 
 /* ---- adding and removing ---- */

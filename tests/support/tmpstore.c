@@ -208,14 +208,14 @@ void tmpstore_fill(struct tmpstore *tmp, const char *model, uint64_t base,
     assert_int_equal(
         store_update_add(&txn, &update, tmpstore_header(base, number, text)),
         STATUS_OK);
-    tmpstore_commit(&txn);
     for (uint32_t i = 0; i < segment_count; i++) {
         tmpstore_segment(&update.id, i, buf, size);
-        if (store_version_commit_blocks(tmp->env, &version.id, i, 1, &update.id,
-                                        i, bytes_of(buf, size), &tmp->diag))
+        if (store_segment_put(&txn, &update.id, i, bytes_of(buf, size)))
             fail_msg("%s", tmp->diag.text);
     }
-    tmpstore_begin(tmp, &txn, STORE_TXN_WRITE);
+    assert_int_equal(
+        store_version_set_blocks(&txn, &version.id, 0, segment_count),
+        STATUS_OK);
     assert_int_equal(store_version_set_update(&txn, &version.id, &update.id),
                      STATUS_OK);
     assert_int_equal(store_version_set_state(&txn, &version.id, state, number),

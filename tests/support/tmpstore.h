@@ -73,7 +73,7 @@ struct store_update tmpstore_update(const char *model, uint64_t base,
 void tmpstore_segment(const struct hash *update, uint32_t index, uint8_t *out,
                       size_t size);
 
-/* In one transaction each: adds version, manifest, the update from base (or
+/* In one transaction: adds version, manifest, the update from base (or
  * UINT64_MAX) with segments of size bytes, all blocks, and the state. */
 void tmpstore_fill(struct tmpstore *tmp, const char *model, uint64_t base,
                    uint64_t number, uint32_t segment_count, size_t size,
