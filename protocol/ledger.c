@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CERT_EPOCH_FIRST 1u
+#define CERT_EPOCH_FIRST 0u
 
 /* ---- Records being made durable. ---- */
 
@@ -533,8 +533,6 @@ static void author_cert(struct node *n)
         epoch = CERT_EPOCH_FIRST;
         seq = 1;
     }
-    if (!epoch)
-        epoch = CERT_EPOCH_FIRST;
     struct writer wr;
     writer_init_heap(&wr, LIMIT_RECORD_BYTES);
     enum status status = write_cert(n, epoch, seq, heals, &wr);
