@@ -123,8 +123,7 @@ struct disk_version *disk_version(const struct disk *disk,
     return NULL;
 }
 
-struct disk_version *disk_tree(const struct disk *disk,
-                               const struct hash *tree)
+struct disk_version *disk_tree(const struct disk *disk, const struct hash *tree)
 {
     for (size_t i = 0; i < disk->version_count; i++)
         if (disk->versions[i]->complete &&
@@ -158,8 +157,7 @@ enum status disk_put_manifest(struct disk *disk, const struct hash *version,
         v->content = calloc(1, (size_t)m->shape.size + 1);
         v->bitmap = calloc(1, m->shape.block_count / 8 + 1);
         assert(v->content && v->bitmap);
-        disk->versions =
-            grow(disk->versions, disk->version_count, sizeof v);
+        disk->versions = grow(disk->versions, disk->version_count, sizeof v);
         disk->versions[disk->version_count++] = v;
     }
     free(m);
@@ -275,8 +273,7 @@ static enum status decode(struct disk *disk, struct disk_version *v,
             return STATUS_BAD_BASE;
         base = source_of_bytes(bytes_of(b->content, (size_t)b->shape.size));
     }
-    enum status status =
-        update_dec_new(&u->parsed, b ? &base : NULL, &dec);
+    enum status status = update_dec_new(&u->parsed, b ? &base : NULL, &dec);
     if (!status)
         status = update_dec_segment(dec, index, coded, out, size, NULL);
     update_dec_free(dec);
@@ -347,8 +344,8 @@ static enum status encode(struct disk *disk, struct update_enc *enc,
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!status)
-            status = disk_put_segment(disk, &id, i,
-                                      bytes_of(segments[i], sizes[i]));
+            status =
+                disk_put_segment(disk, &id, i, bytes_of(segments[i], sizes[i]));
         free(segments[i]);
     }
     free(segments);
@@ -373,9 +370,8 @@ enum status disk_make(struct disk *disk, const struct hash *base,
     ts = source_of_bytes(bytes_of(t->content, (size_t)t->shape.size));
     if (b)
         bs = source_of_bytes(bytes_of(b->content, (size_t)b->shape.size));
-    struct update_enc_params params = {.base = b ? &bs : NULL,
-                                       .target = &ts,
-                                       .effort = UPDATE_EFFORT_FAST};
+    struct update_enc_params params = {
+        .base = b ? &bs : NULL, .target = &ts, .effort = UPDATE_EFFORT_FAST};
     enum status status = update_enc_new(&params, &enc);
     if (!status)
         status = encode(disk, enc, header);
@@ -411,11 +407,10 @@ enum status disk_load(const struct disk *disk, struct node *node)
     for (size_t i = 0; !status && i < disk->version_count; i++) {
         const struct disk_version *v = disk->versions[i];
         size_t size = v->complete ? 0 : (v->shape.block_count + 7) / 8;
-        status = node_load_version(node, &v->id,
-                                   bytes_of(v->manifest, v->manifest_size),
-                                   v->complete ? NODE_VERSION_COMPLETE
-                                               : NODE_VERSION_FETCHING,
-                                   bytes_of(v->bitmap, size));
+        status = node_load_version(
+            node, &v->id, bytes_of(v->manifest, v->manifest_size),
+            v->complete ? NODE_VERSION_COMPLETE : NODE_VERSION_FETCHING,
+            bytes_of(v->bitmap, size));
     }
     for (size_t i = 0; !status && i < disk->update_count; i++)
         status = load_update(disk->updates[i], node);

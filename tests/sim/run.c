@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO_NODE     UINT32_MAX
-#define BUFFER_NS   50000000ull /* of sending, that a socket takes ahead */
-#define CHUNK_BYTES 32768u
+#define NO_NODE            UINT32_MAX
+#define BUFFER_NS          50000000ull /* of sending, that a socket takes ahead */
+#define CHUNK_BYTES        32768u
 #define CONNECT_TIMEOUT_NS (8 * SIM_SECOND)
 
 enum event_kind {
@@ -190,8 +190,7 @@ static struct conn *new_conn(struct sim *sim)
     assert(c);
     c->id = (uint32_t)sim->conn_count;
     uint64_t spread = sim->config.delay_max_ns - sim->config.delay_min_ns;
-    c->delay_ns =
-        sim->config.delay_min_ns + rng_below(&sim->rng, spread + 1);
+    c->delay_ns = sim->config.delay_min_ns + rng_below(&sim->rng, spread + 1);
     c->sides[0].node = c->sides[1].node = NO_NODE;
     sim->conns[sim->conn_count++] = c;
     return c;
@@ -332,8 +331,7 @@ static void do_close(struct sim *sim, struct sim_node *node,
         pull(sim, node, c, side);
         close_side(sim, c, side);
     }
-    node_link_closed(node->core, action->link, action->status,
-                     node_time(node));
+    node_link_closed(node->core, action->link, action->status, node_time(node));
 }
 
 static uint64_t op_ns(struct sim *sim)
@@ -400,8 +398,8 @@ static void perform(struct sim *sim, struct sim_node *node,
     case NODE_ACTION_LOG:
         if (sim->config.verbose)
             fprintf(stderr, "%12.6f node %u: [%d] %s\n",
-                    (double)sim->now_ns / 1e9, node->index,
-                    (int)action->level, action->text);
+                    (double)sim->now_ns / 1e9, node->index, (int)action->level,
+                    action->text);
         break;
     case NODE_ACTION_CANCEL:
     case NODE_ACTION_DROP_VERSION:
@@ -418,8 +416,7 @@ static void arm_timer(struct sim *sim, struct sim_node *node)
     if (due == UINT64_MAX)
         return;
     uint64_t at = sim_time(node, due);
-    if (node->timer_ns && node->timer_ns <= at &&
-        node->timer_ns > sim->now_ns)
+    if (node->timer_ns && node->timer_ns <= at && node->timer_ns > sim->now_ns)
         return;
     node->timer_ns = at;
     push_event(sim, (struct event){.at_ns = at,
@@ -588,8 +585,8 @@ static void on_connected(struct sim *sim, struct conn *c)
         return;
     if (c->dead)
         from->open = false;
-    node_dialled(node->core, from->link,
-                 c->dead ? STATUS_TIMEOUT : STATUS_OK, "", node_time(node));
+    node_dialled(node->core, from->link, c->dead ? STATUS_TIMEOUT : STATUS_OK,
+                 "", node_time(node));
     pump(sim, node);
     if (c->dead)
         drop_conn(sim, c);
@@ -720,8 +717,9 @@ bool sim_run(struct sim *sim, uint64_t until_ns, sim_done_fn *done, void *ctx)
 
 void sim_at(struct sim *sim, uint64_t at_ns, sim_call_fn *fn, void *ctx)
 {
-    push_event(sim, (struct event){
-                        .at_ns = at_ns, .kind = EVENT_CALL, .fn = fn, .ctx = ctx});
+    push_event(sim,
+               (struct event){
+                   .at_ns = at_ns, .kind = EVENT_CALL, .fn = fn, .ctx = ctx});
 }
 
 /* ---- Nodes. ---- */
@@ -777,8 +775,7 @@ void sim_boot(struct sim *sim, unsigned index)
     if (!status)
         status = node_start(node->core, node_time(node));
     if (status)
-        sim_fail(sim, "node %u does not boot: %s", index,
-                 status_text(status));
+        sim_fail(sim, "node %u does not boot: %s", index, status_text(status));
     trace(sim, 0xb007);
     pump(sim, node);
 }
@@ -973,8 +970,7 @@ static void build_manifest(struct sim *sim, const char *model, uint64_t n,
     m->shape = builder.shape;
     m->leaves = builder.leaves;
     if (!status)
-        status =
-            vector_model_set(&m->vector, bytes_of_text("trainer"), n);
+        status = vector_model_set(&m->vector, bytes_of_text("trainer"), n);
     if (!status)
         status = manifest_build(m, out, id, &diag);
     if (status)
@@ -1063,8 +1059,7 @@ void sim_release(struct sim *sim, unsigned node, uint64_t seq,
 
 static struct trie_root root_of(struct sim_node *node, enum trust_trie which)
 {
-    struct trust *trust =
-        (struct trust *)(uintptr_t)node_trust(node->core);
+    struct trust *trust = (struct trust *)(uintptr_t)node_trust(node->core);
     return trie_root(trust_trie(trust, which));
 }
 

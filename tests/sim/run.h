@@ -33,8 +33,8 @@ struct sim;
 
 /* What a node's disk and reader do wrong. */
 struct sim_faults {
-    bool bad_segments; /* answers READ_SEGMENT with changed bytes */
-    bool bad_updates;  /* makes updates of other contents */
+    bool bad_segments;  /* answers READ_SEGMENT with changed bytes */
+    bool bad_updates;   /* makes updates of other contents */
     unsigned fail_puts; /* of 1,000 operations that many fail with IO */
 };
 
