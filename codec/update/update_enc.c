@@ -401,8 +401,12 @@ static void enc_prefix_range(const struct update_enc *enc, uint32_t index,
     struct segment_piece piece;
     uint64_t base_size = enc->header.base_size;
     uint64_t low = base_size, high = 0;
-    uint64_t room = enc->params.effort == UPDATE_EFFORT_FAST ? ENC_PREFIX_FAST
-                                                             : ENC_PREFIX_SMALL;
+    uint64_t times = enc->params.effort == UPDATE_EFFORT_FAST
+                         ? ENC_PREFIX_FAST
+                         : ENC_PREFIX_SMALL;
+    uint64_t room = times * update_segment_target_size(&enc->header, index);
+    if (room < ENC_PREFIX_MIN)
+        room = ENC_PREFIX_MIN;
     enc_walk(enc, index, &walk);
     while (segment_walk_next(&walk, &piece)) {
         const struct update_record *record = piece.record;

@@ -294,6 +294,27 @@ static void odd_contents_round_trip(void **state)
     free(data);
 }
 
+static void moved_bytes_are_found_in_the_base(void **state)
+{
+    struct rng_seeded seeded;
+    struct content base, target;
+    size_t half = 300000;
+    rng_seeded_init(&seeded, 6);
+    struct rng rng = rng_from_seeded(&seeded);
+    uint8_t *data = malloc(2 * half), *swapped = malloc(2 * half);
+    (void)state;
+    rng_fill(&rng, data, 2 * half);
+    memcpy(swapped, data + half, half);
+    memcpy(swapped + half, data, half);
+    content_opaque(&base, data, 2 * half);
+    content_opaque(&target, swapped, 2 * half);
+    assert_in_range(round_trip(&base, &target), 1, 300);
+    content_free(&base);
+    content_free(&target);
+    free(data);
+    free(swapped);
+}
+
 static void elements_cut_by_segments_come_back(void **state)
 {
     /* 2.2 MB of f64 from an odd offset: eight segments of 256 KiB. */
@@ -702,6 +723,7 @@ int main(void)
         cmocka_unit_test(another_dtype_round_trips),
         cmocka_unit_test(every_bit_pattern_comes_back),
         cmocka_unit_test(odd_contents_round_trip),
+        cmocka_unit_test(moved_bytes_are_found_in_the_base),
         cmocka_unit_test(elements_cut_by_segments_come_back),
         cmocka_unit_test(a_segment_that_changes_nothing_has_no_bytes),
         cmocka_unit_test(the_same_inputs_give_the_same_bytes),
