@@ -574,7 +574,7 @@ static void author_status(struct node *n)
         outbox_log(&n->outbox, NODE_LOG_DEBUG, "own status: %s",
                    diag.text[0] ? diag.text : status_text(status));
     status_beat_written(&n->beat, wr.size ? wr.size : STATUS_BYTES_S,
-                        n->now_ns);
+                        rng_below(&n->rng, STATUS_BEAT_NS / 2), n->now_ns);
     writer_deinit(&body);
     writer_deinit(&wr);
 }

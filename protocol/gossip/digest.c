@@ -4,7 +4,9 @@
 
 #include "protocol/node_state.h"
 
-#define REDO_MIN_NS 1000000000ull /* the next PING after a difference */
+/* The next PING after a difference in control, in statuses alone. */
+#define REDO_MIN_NS    1000000000ull
+#define REDO_STATUS_NS 20000000000ull
 
 static struct trie *trie_by_number(struct node *n, unsigned number)
 {
@@ -156,14 +158,17 @@ static void send_root(struct node *n, struct peer *p, enum trust_trie trie)
     flush(&d);
 }
 
-/* When to ask again: soon after records came or something was missed, else
- * less and less often, for two nodes may differ for good. */
-static void plan_redo(struct node *n, struct peer *p)
+/* When to ask again. While control differs, soon after records came or one was
+ * missed, else less and less often, for two nodes may differ for good. Statuses
+ * are on their way within their budget: to ask often would cost more than it
+ * brings. */
+static void plan_redo(struct node *n, struct peer *p, bool control)
 {
-    if (!p->redo_wait_ns || p->progress || p->missed)
-        p->redo_wait_ns = REDO_MIN_NS;
-    else if (p->redo_wait_ns < n->ping_idle_ns)
+    uint64_t least = control || p->missed ? REDO_MIN_NS : REDO_STATUS_NS;
+    if (p->redo_wait_ns && p->redo_wait_ns < n->ping_idle_ns)
         p->redo_wait_ns *= 2;
+    if (p->missed || (control && p->progress) || p->redo_wait_ns < least)
+        p->redo_wait_ns = least;
     p->progress = p->missed = p->push.overflow = false;
     p->next_ping_ns =
         n->now_ns + jitter(n, node_earlier(p->redo_wait_ns, n->ping_idle_ns));
@@ -192,7 +197,7 @@ void digest_on_pong(struct node *n, struct peer *p)
         send_root(n, p, TRUST_TRIE_CONTROL);
     if (!status)
         send_root(n, p, TRUST_TRIE_STATUS);
-    plan_redo(n, p);
+    plan_redo(n, p, !control);
 }
 
 /* ---- The peer's nodes and entries. ---- */

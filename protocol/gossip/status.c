@@ -24,10 +24,10 @@ uint64_t status_beat_due_ns(struct status_beat *beat, uint64_t now_ns)
 }
 
 void status_beat_written(struct status_beat *beat, uint64_t bytes,
-                         uint64_t now_ns)
+                         uint64_t jitter_ns, uint64_t now_ns)
 {
     (void)quota_take(&beat->write, bytes, now_ns);
     beat->last_bytes = bytes;
     beat->change = false;
-    beat->due_ns = now_ns + STATUS_BEAT_NS;
+    beat->due_ns = now_ns + STATUS_BEAT_NS + jitter_ns;
 }

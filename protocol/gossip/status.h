@@ -29,8 +29,8 @@ void status_beat_changed(struct status_beat *beat, uint64_t now_ns);
 /* When the next record may be written; UINT64_MAX never happens. */
 uint64_t status_beat_due_ns(struct status_beat *beat, uint64_t now_ns);
 
-/* One was written. */
+/* One was written; the next beat is after STATUS_BEAT_NS and jitter_ns. */
 void status_beat_written(struct status_beat *beat, uint64_t bytes,
-                         uint64_t now_ns);
+                         uint64_t jitter_ns, uint64_t now_ns);
 
 #endif
