@@ -542,6 +542,18 @@ void store_env_leave(struct store_env *env)
     pthread_mutex_unlock(&env->mutex);
 }
 
+bool store_env_remap(struct store_env *env)
+{
+    MDB_envinfo info;
+    pthread_mutex_lock(&env->mutex);
+    bool done = env->read_only && env->txn_count == 1 &&
+                !mdb_env_set_mapsize(env->mdb, 0);
+    if (done && !mdb_env_info(env->mdb, &info))
+        env->map_bytes = env->map_wanted = info.me_mapsize;
+    pthread_mutex_unlock(&env->mutex);
+    return done;
+}
+
 void store_env_set_quota(struct store_env *env, uint64_t quota_bytes)
 {
     uint64_t map = store_env_map_for_quota(quota_bytes);

@@ -32,4 +32,8 @@ enum status store_env_status(int rc);
 enum status store_env_enter(struct store_env *env, struct diag *diag);
 void store_env_leave(struct store_env *env);
 
+/* Takes over the map size of a writer in another process. False while other
+ * transactions are open. */
+bool store_env_remap(struct store_env *env);
+
 #endif

@@ -29,11 +29,13 @@ struct fsck {
     struct diag *diag;
     uint64_t index_problems; /* of these, what can be rebuilt */
     uint64_t usage_total;
+    uint64_t base_count; /* updates that have a base */
 };
 
 /* ---- reporting ---- */
 
-static void fsck_say(struct fsck *fsck, const char *fmt, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+fsck_say(struct fsck *fsck, const char *fmt, va_list args)
 {
     char line[320];
     fsck->result->problem_count++;
@@ -417,10 +419,12 @@ static void fsck_updates(struct fsck *fsck)
         fsck->result->update_count++;
         if (!fsck_key_is_hash(fsck, "update", cur.key, &update.id))
             continue;
-        if (store_value_get_update(cur.value, &update))
+        if (store_value_get_update(cur.value, &update)) {
             fsck_problem(fsck, "update %s: malformed", fsck_name(cur.key).text);
-        else
-            fsck_update(fsck, &update);
+            continue;
+        }
+        fsck->base_count += update.has_base;
+        fsck_update(fsck, &update);
     }
     store_cursor_close(&cur);
 }
@@ -460,7 +464,7 @@ static void fsck_index_counts(struct fsck *fsck)
         store_txn_count(fsck->txn, STORE_TABLE_VERSION_TREE) != versions)
         fsck_index(fsck, "the indexes of versions have other counts");
     if (store_txn_count(fsck->txn, STORE_TABLE_UPDATE_TARGET) != updates ||
-        store_txn_count(fsck->txn, STORE_TABLE_UPDATE_BASE) > updates)
+        store_txn_count(fsck->txn, STORE_TABLE_UPDATE_BASE) != fsck->base_count)
         fsck_index(fsck, "the indexes of updates have other counts");
 }
 
@@ -809,7 +813,11 @@ enum status store_fsck_run(struct store_env *env,
                            struct store_fsck_result *out, struct diag *diag)
 {
     struct store_txn txn;
-    struct fsck fsck = {env, &txn, options, out, diag, 0, 0};
+    struct fsck fsck = {.env = env,
+                        .txn = &txn,
+                        .options = options,
+                        .result = out,
+                        .diag = diag};
     memset(out, 0, sizeof(*out));
     enum status status = store_txn_begin(&txn, env, STORE_TXN_READ, diag);
     if (status)

@@ -26,8 +26,9 @@ static const char *txn_table_text(enum store_table table)
     return names[table];
 }
 
-static enum status txn_say(struct store_txn *txn, enum status status,
-                           const char *fmt, va_list args)
+static enum status __attribute__((format(printf, 3, 0)))
+txn_say(struct store_txn *txn, enum status status, const char *fmt,
+        va_list args)
 {
     char text[sizeof(txn->diag->text)];
     if (txn->diag) {
@@ -85,6 +86,8 @@ enum status store_txn_begin(struct store_txn *txn, struct store_env *env,
         return status;
     unsigned flags = mode == STORE_TXN_READ ? MDB_RDONLY : 0;
     int rc = mdb_txn_begin(env->mdb, NULL, flags, &txn->mdb);
+    if (rc == MDB_MAP_RESIZED && store_env_remap(env))
+        rc = mdb_txn_begin(env->mdb, NULL, flags, &txn->mdb);
     if (!rc)
         return STATUS_OK;
     txn->mdb = NULL;

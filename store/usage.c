@@ -16,8 +16,9 @@ uint64_t store_usage_cost(struct store_txn *txn, uint64_t value_size)
     uint64_t page = store_txn_page_size(txn);
     if (!value_size)
         return 0;
+    /* Pages of small entries may be half full. */
     if (value_size + USAGE_SMALL_HEAD <= page / 2)
-        return value_size + USAGE_SMALL_HEAD;
+        return 2 * (value_size + USAGE_SMALL_HEAD);
     return (value_size + USAGE_PAGE_HEAD + page - 1) / page * page;
 }
 

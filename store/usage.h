@@ -1,7 +1,7 @@
 /* How much room content takes, of each model and in all. The counts are kept
  * in the transaction that changes the content and checked by fsck. A manifest,
- * header or segment counts as what it takes in the file: whole pages when it
- * is larger than half a page. */
+ * header or segment counts as what it may take in the file: whole pages when
+ * it is larger than half a page, else twice its bytes and its key's. */
 #ifndef STORE_USAGE_H
 #define STORE_USAGE_H
 

@@ -6,9 +6,12 @@
 #include "tests/support/tmpstore.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct store_env_options plain;
@@ -267,6 +270,131 @@ static void env_map_grows_when_no_transaction_is_open(void **state)
     tmpstore_deinit(&tmp);
 }
 
+/* A daemon in another process: opens, and at a word writes more than the map
+ * had room for at first. */
+static void be_growing_owner(const char *path, int in, int out)
+{
+    struct store_env_options options = {.map_bytes = 1 << 20};
+    struct store_env *env;
+    struct store_txn txn;
+    char name[16];
+    char word = 'x';
+    static uint8_t big[50000];
+    if (store_env_open(&env, path, &options, NULL) || write(out, &word, 1) != 1)
+        _exit(1);
+    while (read(in, &word, 1) == 1) {
+        store_env_set_quota(env, 100 << 20);
+        for (int i = 0; i < 60; i++) {
+            snprintf(name, sizeof(name), "%d", i);
+            if (store_txn_begin(&txn, env, STORE_TXN_WRITE, NULL) ||
+                store_meta_put(&txn, name, bytes_of(big, sizeof(big))) ||
+                store_txn_commit(&txn))
+                _exit(2);
+        }
+        if (write(out, &word, 1) != 1)
+            _exit(3);
+    }
+    _exit(0);
+}
+
+static void env_read_only_follows_a_growing_owner(void **state)
+{
+    (void)state;
+    struct store_env_options options = {.read_only = true};
+    struct tmpstore tmp;
+    struct store_txn txn;
+    struct bytes value;
+    int to[2];
+    int from[2];
+    char word = 'x';
+    int status;
+    tmpstore_init_empty(&tmp);
+    assert_int_equal(pipe(to) + pipe(from), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        close(to[1]);
+        be_growing_owner(tmp.path, to[0], from[1]);
+    }
+    assert_int_equal(read(from[0], &word, 1), 1);
+    assert_int_equal(try_open(&tmp, false), STATUS_BUSY);
+    if (store_env_open(&tmp.env, tmp.path, &options, &tmp.diag))
+        fail_msg("%s", tmp.diag.text);
+    assert_int_equal(store_env_map_bytes(tmp.env), 1 << 20);
+    assert_int_equal(write(to[1], &word, 1), 1);
+    assert_int_equal(read(from[0], &word, 1), 1);
+    tmpstore_begin(&tmp, &txn, STORE_TXN_READ);
+    assert_int_equal(store_meta_get(&txn, "59", &value), STATUS_OK);
+    assert_int_equal(value.size, 50000);
+    store_txn_abort(&txn);
+    close(to[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(to[0]);
+    close(from[0]);
+    close(from[1]);
+    tmpstore_deinit(&tmp);
+}
+
+/* What threads of a pool do: one writes, others read, and the quota rises. */
+struct reading {
+    struct tmpstore *tmp;
+    atomic_bool stop;
+    atomic_uint failures;
+};
+
+static bool pair_is_equal(struct store_env *env)
+{
+    struct store_txn txn;
+    uint64_t a = 0;
+    uint64_t b = 0;
+    if (store_txn_begin(&txn, env, STORE_TXN_READ, NULL))
+        return false;
+    enum status status = store_meta_get_u64(&txn, "a", &a);
+    if (!status)
+        status = store_meta_get_u64(&txn, "b", &b);
+    store_txn_abort(&txn);
+    return (!status || status == STATUS_NOT_FOUND) && a == b;
+}
+
+static void *read_pairs(void *ctx)
+{
+    struct reading *reading = ctx;
+    while (!atomic_load(&reading->stop))
+        if (!pair_is_equal(reading->tmp->env))
+            atomic_fetch_add(&reading->failures, 1);
+    return NULL;
+}
+
+static void env_serves_readers_while_writing_and_growing(void **state)
+{
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    struct tmpstore tmp;
+    struct store_txn txn;
+    struct reading reading = {.tmp = &tmp};
+    pthread_t threads[3];
+    tmpstore_init(&tmp, mib, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, read_pairs, &reading), 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        tmpstore_begin(&tmp, &txn, STORE_TXN_WRITE);
+        assert_int_equal(store_meta_put_u64(&txn, "a", i), STATUS_OK);
+        assert_int_equal(store_meta_put_u64(&txn, "b", i), STATUS_OK);
+        tmpstore_commit(&txn);
+        store_env_set_quota(tmp.env, i * mib);
+    }
+    atomic_store(&reading.stop, true);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&reading.failures), 0);
+    assert_int_equal(store_env_map_bytes(tmp.env),
+                     store_env_map_for_quota(100 * mib));
+    tmpstore_deinit(&tmp);
+}
+
 static void env_full_map_is_an_answer_that_changes_nothing(void **state)
 {
     (void)state;
@@ -464,6 +592,8 @@ int main(void)
         cmocka_unit_test(env_of_another_word_size_is_unsupported),
         cmocka_unit_test(env_map_follows_the_quota),
         cmocka_unit_test(env_map_grows_when_no_transaction_is_open),
+        cmocka_unit_test(env_read_only_follows_a_growing_owner),
+        cmocka_unit_test(env_serves_readers_while_writing_and_growing),
         cmocka_unit_test(env_full_map_is_an_answer_that_changes_nothing),
         cmocka_unit_test(schema_steps_run_in_order_and_together),
         cmocka_unit_test(meta_counters_rise_and_last),

@@ -143,7 +143,8 @@ static void fsck_finds_damaged_rows(void **state)
         {STORE_TABLE_VERSION_TREE, DELETE, "not in the index of trees"},
         {STORE_TABLE_UPDATE_TARGET, DELETE, "not in the index of targets"},
         {STORE_TABLE_UPDATE_BASE, DELETE, "not in the index of bases"},
-        {STORE_TABLE_UPDATE_BASE, STRAY_KEY, ""},
+        {STORE_TABLE_UPDATE_BASE, STRAY_KEY, "other counts"},
+        {STORE_TABLE_VERSION_TREE, STRAY_KEY, "other counts"},
         {STORE_TABLE_USAGE, FLIP_LAST, "usage"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -152,8 +153,7 @@ static void fsck_finds_damaged_rows(void **state)
             setup(state);
         }
         damage_first(*state, cases[i].table, cases[i].damage);
-        if (*cases[i].words)
-            expect_found(*state, cases[i].words);
+        expect_found(*state, cases[i].words);
     }
 }
 
