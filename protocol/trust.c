@@ -574,12 +574,19 @@ static enum position position_of(const struct slot_entry *held,
     return hash_equal(&held->hash, &rec->hash) ? POS_HELD : POS_FORK;
 }
 
-/* The body of what is held names both hashes of a proof. */
+/* The body heals an equivocation of a and b: the hashes it names span both. Of
+ * several payloads everybody keeps the least and the greatest, and whoever
+ * names these means those between, too. */
 static bool names_both(const struct body_common *common, const struct hash *a,
                        const struct hash *b)
 {
-    return body_list_has(common->heals, a->b) &&
-           body_list_has(common->heals, b->b);
+    size_t count = body_list_count(common->heals);
+    if (count < 2)
+        return false;
+    const struct hash *least = body_list_hash(common->heals, 0);
+    const struct hash *greatest = body_list_hash(common->heals, count - 1);
+    return hash_compare(a, least) >= 0 && hash_compare(b, least) >= 0 &&
+           hash_compare(a, greatest) <= 0 && hash_compare(b, greatest) <= 0;
 }
 
 /* An older record may be one half of an equivocation that happened before the
