@@ -211,6 +211,12 @@ enum status trust_version_latest(const struct trust *t, struct bytes model,
                                  struct trust_version *out, struct diag *diag)
     MUST_CHECK;
 
+/* MISMATCH unless the vector of v is the join of its parents' and its own tick;
+ * of parents that are not held (buried, or not here yet) only that v is not
+ * below them can be told. */
+enum status trust_version_lineage(const struct trust *t,
+                                  const struct trust_version *v) MUST_CHECK;
+
 /* The lowest counter of role's versions of model that may be started. */
 uint64_t trust_floor(const struct trust *t, struct bytes role,
                      struct bytes model);
@@ -228,7 +234,8 @@ bool trust_channel_next(const struct trust *t, size_t *cursor,
  * in the channel's records, in the order of trust_channel_next.
  *
  * NOT_FOUND    no entry matches, or track has no version yet: run what runs
- * UNSUPPORTED  the channel says something this build does not act on: likewise
+ * UNSUPPORTED  the channel says something this build does not act on, or was
+ *              signed in two ways at once: likewise
  * REFUSED      it names a version that is not known, retired, buried by a
  *              floor, or of another model; out gets its id; diag says which
  */
@@ -268,6 +275,11 @@ enum status trust_next_seq(const struct trust *t,
                            struct bytes name, uint64_t *epoch, uint64_t *seq,
                            struct hash heals_buf[2], struct bytes *heals)
     MUST_CHECK;
+
+/* Slots that author has of the LIMIT_AUTHOR_SLOTS (LIMIT_NODE_SLOTS) it may: a
+ * publisher near its bound raises floors before it publishes more. */
+size_t trust_author_slots(const struct trust *t,
+                          const struct slot_author *author);
 
 /* The next counter of role for model: one above every counter of its that any
  * version record held shows. */

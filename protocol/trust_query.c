@@ -343,6 +343,30 @@ uint64_t trust_floor(const struct trust *t, struct bytes role,
     return floor;
 }
 
+enum status trust_version_lineage(const struct trust *t,
+                                  const struct trust_version *v)
+{
+    struct vector_model sum = {0};
+    struct trust_version parent;
+    bool all = true;
+    for (size_t i = 0; i < body_list_count(v->body.parents); i++) {
+        if (trust_version_get(t, body_list_hash(v->body.parents, i), &parent)) {
+            all = false;
+            continue;
+        }
+        if (!bytes_equal(parent.model, v->model) ||
+            vector_model_join(&sum, &parent.body.vector))
+            return STATUS_MISMATCH;
+    }
+    if (vector_model_get(&sum, v->author) >= v->n ||
+        vector_model_set(&sum, v->author, v->n))
+        return STATUS_MISMATCH;
+    enum vector_order order = vector_model_compare(&v->body.vector, &sum);
+    return order == VECTOR_EQUAL || (!all && order == VECTOR_AFTER)
+               ? STATUS_OK
+               : STATUS_MISMATCH;
+}
+
 /* ---- channels ---- */
 
 bool trust_channel_next(const struct trust *t, size_t *cursor,
@@ -432,19 +456,41 @@ static const struct body_entry *match(const struct body_channel *channel,
     return NULL;
 }
 
+/* The channel record of one operator role; NULL: it has none of that name. */
+static const struct slot_entry *channel_of(const struct trust *t,
+                                           const struct body_role *role,
+                                           struct bytes channel)
+{
+    struct slot_author author = slot_author_role(role->name);
+    return role->kind == BODY_ROLE_OPERATOR
+               ? find(t, &author, RECORD_CHANNEL, channel)
+               : NULL;
+}
+
 enum status trust_target(const struct trust *t, struct bytes channel,
                          struct bytes model, const struct node_id *node,
                          const struct body_labels *labels, struct hash *out,
                          struct diag *diag)
 {
     struct body_channel body;
-    const struct slot_entry *e;
-    size_t cursor = 0;
-    bool supported;
-    while (trust_channel_next(t, &cursor, channel, &e, &body, &supported)) {
+    size_t roles = t->fleet ? t->fleet->body.role_count : 0;
+    if (!name_is_channel(channel))
+        return diag_fail(diag, STATUS_NOT_FOUND, "illegal name of a channel");
+    for (size_t i = 0; i < roles; i++) {
         const struct body_entry *entry;
-        if (!supported)
-            return body_channel_supported(&body, diag);
+        const struct slot_entry *e =
+            channel_of(t, &t->fleet->body.roles[i], channel);
+        if (!e)
+            continue;
+        /* Not the next operator's either: nothing changes until this heals. */
+        if (!trust_slot_acts(e) || body_channel_decode(e->body, &body, NULL))
+            return diag_fail(diag, STATUS_UNSUPPORTED, "channel %.*s %s",
+                             (int)channel.size, (const char *)channel.data,
+                             e->has_proof ? "was signed in two ways at once"
+                                          : "needs a newer version");
+        enum status st = body_channel_supported(&body, diag);
+        if (st)
+            return st;
         entry = match(&body, model, node, labels);
         if (entry)
             return resolve(t, entry, out, diag);
@@ -577,6 +623,12 @@ enum status trust_next_seq(const struct trust *t,
         *heals = bytes_of(heals_buf, 2 * (size_t)HASH_BYTES);
     }
     return STATUS_OK;
+}
+
+size_t trust_author_slots(const struct trust *t,
+                          const struct slot_author *author)
+{
+    return slot_table_author_count(t->table, author);
 }
 
 uint64_t trust_next_counter(const struct trust *t, struct bytes role,

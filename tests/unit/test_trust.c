@@ -1022,13 +1022,13 @@ static void equivocation(void **state)
     assert_int_equal(give(w, &fork[1]), TRUST_EQUIVOCATION);
     assert_int_equal(give(w, &fork[0]), TRUST_DUPLICATE);
     assert_int_equal(give(w, &fork[1]), TRUST_DUPLICATE);
-    assert_int_equal(target(w, &out), STATUS_NOT_FOUND);
+    assert_int_equal(target(w, &out), STATUS_UNSUPPORTED);
     const struct slot_entry *e = trust_slot(w->t, &w->v.slot);
     assert_true(e->has_proof);
     assert_true(hash_compare(&e->proof[0].hash, &e->proof[1].hash) < 0);
     assert_restart_keeps_all(w);
     (void)give(w, &fork[2]);
-    assert_int_equal(target(w, &out), STATUS_NOT_FOUND);
+    assert_int_equal(target(w, &out), STATUS_UNSUPPORTED);
     assert_restart_keeps_all(w);
     /* A higher seq that names neither is kept, but not acted on. */
     struct slot_author desk = slot_author_role(bytes_of_text("desk"));
@@ -1456,6 +1456,68 @@ static void channels_choose_by_labels(void **state)
     free(body);
 }
 
+/* A version of parents, with the counter n of trainer and m of lab. */
+static enum status lineage(struct world *w, uint64_t n, uint64_t m,
+                           const struct hash *parents, size_t count)
+{
+    struct trust_version v;
+    struct body_version body = {.id = fleet_version_id("x", "x", 8 * n + m),
+                                .manifest_size = 1,
+                                .floor = 1};
+    body.parents = bytes_of(parents, count * HASH_BYTES);
+    assert_int_equal(
+        vector_model_set(&body.vector, bytes_of_text("trainer"), n), 0);
+    if (m)
+        assert_int_equal(
+            vector_model_set(&body.vector, bytes_of_text("lab"), m), 0);
+    fleet_version_body(&w->f, "trainer", "cam/detect", n, 1 + m, &body, &w->b);
+    assert_true(give(w, &w->b) != TRUST_REFUSED);
+    assert_int_equal(trust_version_get(w->t, &body.id, &v), STATUS_OK);
+    return trust_version_lineage(w->t, &v);
+}
+
+static void vectors_follow_from_parents(void **state)
+{
+    struct world *w = *state;
+    fleet_add_role(&w->f, "lab", BODY_ROLE_PUBLISHER, "*", 1, 1);
+    fleet_advance(&w->f, &w->b);
+    GIVE(w, TRUST_NEW);
+    struct hash parents[2] = {version(w, "trainer", 1)};
+    GIVE(w, TRUST_NEW);
+    parents[1] = version(w, "lab", 1);
+    GIVE(w, TRUST_NEW);
+    assert_int_equal(lineage(w, 2, 0, parents, 1), STATUS_OK);
+    assert_int_equal(lineage(w, 3, 1, parents, 1), STATUS_MISMATCH);
+    assert_int_equal(lineage(w, 3, 2, NULL, 0), STATUS_MISMATCH);
+    assert_int_equal(lineage(w, 4, 0, NULL, 0), STATUS_OK);
+    (void)body_list_sort(parents, 2);
+    assert_int_equal(lineage(w, 5, 1, parents, 2), STATUS_OK);
+    assert_int_equal(lineage(w, 6, 0, parents, 2), STATUS_MISMATCH);
+    /* A parent that is not held might have told of lab's third. */
+    memset(parents[1].b, 0xff, HASH_BYTES);
+    assert_int_equal(lineage(w, 7, 3, parents, 2), STATUS_OK);
+    struct slot_author trainer = slot_author_role(bytes_of_text("trainer"));
+    assert_int_equal(trust_author_slots(w->t, &trainer), 7);
+}
+
+static void a_channel_held_back_is_not_replaced_by_another(void **state)
+{
+    struct world *w = *state;
+    struct fleet_bytes fork[3];
+    struct hash id = fleet_version_id("trainer", "cam/detect", 1), out;
+    fleet_add_role(&w->f, "second", BODY_ROLE_OPERATOR, "*", 1, 1);
+    fleet_advance(&w->f, &w->b);
+    GIVE(w, TRUST_NEW);
+    forks(w, fork);
+    fleet_channel(&w->f, "second", "main", 1, "cam/detect", &id, &w->b);
+    GIVE(w, TRUST_NEW);
+    assert_int_equal(target(w, &out), STATUS_OK);
+    assert_int_equal(give(w, &fork[0]), TRUST_NEW);
+    assert_int_equal(target(w, &out), STATUS_OK);
+    assert_int_equal(give(w, &fork[1]), TRUST_EQUIVOCATION);
+    assert_int_equal(target(w, &out), STATUS_UNSUPPORTED);
+}
+
 static void every_truncation_is_refused(void **state)
 {
     struct world *w = *state;
@@ -1520,6 +1582,8 @@ int main(void)
         CASE(unknown_kinds_are_relayed),
         CASE(siblings_are_shown_and_merged),
         CASE(channels_choose_by_labels),
+        CASE(vectors_follow_from_parents),
+        CASE(a_channel_held_back_is_not_replaced_by_another),
         CASE(every_truncation_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
