@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OUT_FILE_COPY_SIZE 65536u
+#define OUT_FILE_COPY_SIZE  65536u
+#define OUT_FILE_FLUSH_SIZE (8u << 20)
 
 static enum status out_file_fail(const struct out_file *file, struct diag *diag,
                                  int err)
@@ -125,9 +126,20 @@ enum status out_file_scratch(struct out_file *file, const char *path,
     return status;
 }
 
+/* Starts writing what came, so that the fsync at the end is short. */
+static void out_file_flush(struct out_file *file, uint64_t before)
+{
+    uint64_t from = before & ~(uint64_t)(OUT_FILE_FLUSH_SIZE - 1);
+    uint64_t to = file->size & ~(uint64_t)(OUT_FILE_FLUSH_SIZE - 1);
+    if (to > from && !file->direct)
+        (void)sync_file_range(file->fd, (off_t)from, (off_t)(to - from),
+                              SYNC_FILE_RANGE_WRITE);
+}
+
 enum status out_file_write(struct out_file *file, struct bytes bytes,
                            struct diag *diag)
 {
+    uint64_t before = file->size;
     while (bytes.size) {
         ssize_t put = write(file->fd, bytes.data, bytes.size);
         if (put < 0 && errno == EINTR)
@@ -137,6 +149,7 @@ enum status out_file_write(struct out_file *file, struct bytes bytes,
         bytes = bytes_of(bytes.data + put, bytes.size - (size_t)put);
         file->size += (uint64_t)put;
     }
+    out_file_flush(file, before);
     return STATUS_OK;
 }
 

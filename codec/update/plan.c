@@ -11,18 +11,25 @@
 #define PLAN_FLOAT_SIZE_MIN 64u
 /* An unchanged range this small is coded along with its changed neighbours. */
 #define PLAN_ABSORB_MAX 64u
-#define PLAN_NO_CODING  SIZE_MAX
+
+/* A record's place in the float plan, and how many of its bytes were seen. */
+struct plan_coding {
+    size_t index;
+    uint64_t seen;
+};
 
 struct planner {
     const struct update_plan_input *in;
     struct update_plan *out;
-    size_t *codings; /* per record: index in the float plan */
+    struct plan_coding *codings; /* per record */
     struct fast_stats *stats;
     struct fast_plan *floats;
     uint8_t *base;
     uint8_t *target;
     uint64_t seen; /* bytes measured, for progress */
 };
+
+static const struct plan_coding plan_no_coding = {SIZE_MAX, 0};
 
 /* What was found out about one range. */
 struct plan_measure {
@@ -64,7 +71,7 @@ static enum status planner_grow(struct planner *pl)
     if (!records)
         return STATUS_NO_MEMORY;
     out->records = records;
-    size_t *codings = realloc(pl->codings, cap * sizeof(*codings));
+    struct plan_coding *codings = realloc(pl->codings, cap * sizeof(*codings));
     if (!codings)
         return STATUS_NO_MEMORY;
     pl->codings = codings;
@@ -99,7 +106,7 @@ static bool planner_join(struct planner *pl, const struct update_record *next)
 
 static enum status planner_add(struct planner *pl,
                                const struct update_record *record,
-                               size_t coding)
+                               struct plan_coding coding)
 {
     if (planner_join(pl, record))
         return STATUS_OK;
@@ -197,12 +204,12 @@ static enum status plan_bytes(struct planner *pl, const struct match *match,
         .mode = UPDATE_BYTES,
     };
     double bits = plan_entropy(me->target_histogram, me->bytes);
-    if (match->base_size == match->size && match->tensor) {
+    if (match->base_size == match->size) {
         double diff = plan_entropy(me->diff_histogram, me->bytes);
-        if (diff < bits) {
+        /* What is no tensor has its equal stretches found by the frame. */
+        if (diff < bits && match->tensor)
             record.mode = UPDATE_DIFF;
-            bits = diff;
-        }
+        bits = diff < bits ? diff : bits;
     }
     if (me->equal) {
         record.mode = UPDATE_SAME;
@@ -211,7 +218,7 @@ static enum status plan_bytes(struct planner *pl, const struct match *match,
     if (me->bytes)
         pl->out->coded_size +=
             (uint64_t)(bits / 8 * (double)match->size / (double)me->bytes);
-    return planner_add(pl, &record, PLAN_NO_CODING);
+    return planner_add(pl, &record, plan_no_coding);
 }
 
 static enum status plan_floats(struct planner *pl, const struct match *match,
@@ -225,12 +232,12 @@ static enum status plan_floats(struct planner *pl, const struct match *match,
         .mode = UPDATE_FLOAT,
         .dtype = match->tensor->dtype,
     };
-    size_t coding;
+    struct plan_coding coding = {.seen = me->bytes};
     if (me->equal) {
         record.mode = UPDATE_SAME;
-        return planner_add(pl, &record, PLAN_NO_CODING);
+        return planner_add(pl, &record, plan_no_coding);
     }
-    enum status status = fast_plan_add(pl->floats, pl->stats, &coding);
+    enum status status = fast_plan_add(pl->floats, pl->stats, &coding.index);
     if (status)
         return status;
     return planner_add(pl, &record, coding);
@@ -249,25 +256,31 @@ static enum status plan_match(struct planner *pl, const struct match *match)
     return floats ? plan_floats(pl, match, &me) : plan_bytes(pl, match, &me);
 }
 
+/* A part's bytes for the whole of which it was seen. */
+static uint64_t plan_scale(uint64_t bytes, uint64_t size, uint64_t seen)
+{
+    if (seen == size)
+        return bytes;
+    return (uint64_t)((double)bytes * (double)size / (double)seen);
+}
+
 /* The coding of one float record, or bytes where coding gains nothing. */
 static void plan_settle(struct planner *pl, uint32_t i)
 {
     struct update_record *record = &pl->out->records[i];
-    if (pl->codings[i] == PLAN_NO_CODING)
+    struct plan_coding coding = pl->codings[i];
+    if (coding.index == plan_no_coding.index)
         return;
-    uint64_t bytes =
-        fast_plan_coding(pl->floats, pl->codings[i], &record->coding) / 8;
-    uint64_t stride = pl->in->stride;
-    if (record->size < PLAN_STRETCH)
-        stride = 1;
-    if (bytes * stride >= record->size - record->size / 64) {
+    uint64_t bits = fast_plan_coding(pl->floats, coding.index, &record->coding);
+    uint64_t bytes = plan_scale(bits / 8, record->size, coding.seen);
+    if (bytes >= record->size - record->size / 64) {
         record->mode = UPDATE_BYTES;
         pl->out->coded_size += record->size;
         return;
     }
     if (record->coding.mode == FAST_FULL)
         record->base_size = record->base_offset = 0;
-    pl->out->coded_size += bytes * stride;
+    pl->out->coded_size += bytes;
 }
 
 static enum status plan_run(struct planner *pl)
