@@ -75,19 +75,6 @@ uint64_t store_env_map_for_quota(uint64_t quota_bytes)
     return env_map_cap(map);
 }
 
-/* Where addresses are short, the quota is what the map can carry. */
-static uint64_t env_quota_cap(uint64_t quota_bytes)
-{
-    if (quota_bytes == 0)
-        quota_bytes = STORE_QUOTA_NONE;
-    if (sizeof(void *) < 8) {
-        uint64_t max = (ENV_MAP_MAX32 - ENV_MAP_EXTRA) / 5 * 4;
-        if (quota_bytes > max)
-            quota_bytes = max;
-    }
-    return quota_bytes;
-}
-
 /* path/name in a new string; NULL without memory. */
 static char *env_file(const char *path, const char *name)
 {
@@ -344,10 +331,12 @@ static enum status env_schema_judge(struct store_env *env, uint32_t number,
 
 /* Looks without LMDB's lock file, which opening would write to. The owner's
  * lock keeps writers away meanwhile. */
-static enum status env_probe(struct store_env *env, struct diag *diag)
+static enum status env_probe(struct store_env *env, uint64_t file_bytes,
+                             struct diag *diag)
 {
     uint32_t number;
-    enum status status = env_create(env, 0, MDB_RDONLY | MDB_NOLOCK, diag);
+    enum status status =
+        env_create(env, file_bytes, MDB_RDONLY | MDB_NOLOCK, diag);
     if (status)
         return status;
     status = env_schema_peek(env, &number, diag);
@@ -412,16 +401,33 @@ static enum status env_prepare(struct store_env *env, struct diag *diag)
     return store_txn_commit(&txn);
 }
 
+/* Halves the map, down to least, until the address space has room for it:
+ * where a process gets 39 bits of addresses, or is limited. */
+static enum status env_create_fitting(struct store_env *env, uint64_t map_bytes,
+                                      uint64_t least, struct diag *diag)
+{
+    struct diag words;
+    enum status status;
+    do {
+        diag_reset(&words);
+        status = env_create(env, map_bytes, 0, &words);
+        map_bytes = (map_bytes / 2) & ~UINT64_C(0xffff);
+    } while (status == STATUS_NO_MEMORY && map_bytes >= least);
+    return status ? diag_fail(diag, status, "%s", words.text) : STATUS_OK;
+}
+
 static enum status env_open_writer(struct store_env *env, uint64_t file_bytes,
                                    uint64_t map_bytes, struct diag *diag)
 {
     int dead = 0;
-    if (!map_bytes) {
+    uint64_t least = env_map_cap(file_bytes + ENV_MAP_EXTRA);
+    if (map_bytes)
+        least = map_bytes;
+    else
         map_bytes = store_env_map_for_quota(env->quota);
-        if (map_bytes < file_bytes + ENV_MAP_EXTRA)
-            map_bytes = env_map_cap(file_bytes + ENV_MAP_EXTRA);
-    }
-    enum status status = env_create(env, map_bytes, 0, diag);
+    if (map_bytes < least)
+        map_bytes = least;
+    enum status status = env_create_fitting(env, map_bytes, least, diag);
     if (status)
         return status;
     int rc = mdb_reader_check(env->mdb, &dead);
@@ -450,7 +456,7 @@ static enum status env_open_inner(struct store_env *env,
     if (env->read_only)
         return env_open_reader(env, diag);
     if (size)
-        status = env_probe(env, diag);
+        status = env_probe(env, size, diag);
     if (status)
         return status;
     env_lock_sign(env);
@@ -469,7 +475,8 @@ enum status store_env_open(struct store_env **out, const char *path,
         return env_no_memory(diag);
     env->lock_fd = -1;
     env->read_only = options->read_only;
-    env->quota = env_quota_cap(options->quota_bytes);
+    env->quota = options->quota_bytes ? options->quota_bytes : STORE_QUOTA_NONE;
+    env->map_given = options->map_bytes != 0;
     pthread_mutex_init(&env->mutex, NULL);
     env->path = strdup(path);
     enum status status =
@@ -558,7 +565,7 @@ void store_env_set_quota(struct store_env *env, uint64_t quota_bytes)
 {
     uint64_t map = store_env_map_for_quota(quota_bytes);
     pthread_mutex_lock(&env->mutex);
-    env->quota = env_quota_cap(quota_bytes);
+    env->quota = quota_bytes ? quota_bytes : STORE_QUOTA_NONE;
     if (!env->read_only && map > env->map_bytes) {
         env->map_wanted = map;
         if (!env->txn_count && !env->unmapped)
@@ -567,10 +574,21 @@ void store_env_set_quota(struct store_env *env, uint64_t quota_bytes)
     pthread_mutex_unlock(&env->mutex);
 }
 
+/* The quota a map has room for: store_env_map_for_quota backwards. */
+static uint64_t env_map_carries(uint64_t map_bytes)
+{
+    uint64_t room = map_bytes - ENV_MAP_EXTRA;
+    return room - room / 5;
+}
+
 uint64_t store_env_quota(struct store_env *env)
 {
     pthread_mutex_lock(&env->mutex);
     uint64_t quota = env->quota;
+    uint64_t carried =
+        env->map_bytes > ENV_MAP_EXTRA ? env_map_carries(env->map_bytes) : 0;
+    if (!env->map_given && !env->read_only && quota > carried)
+        quota = carried;
     pthread_mutex_unlock(&env->mutex);
     return quota;
 }

@@ -30,7 +30,8 @@ struct store_env_options {
     uint64_t quota_bytes;
     /* Size of the map, for tests; 0 derives it from the quota:
      * 1.25 x quota + 64 MiB, at most 1 GiB where pointers have 32 bits, and
-     * never less than what the file needs. */
+     * never less than what the file needs. Where the address space is too
+     * small for that, half as much and so on. */
     uint64_t map_bytes;
     /* Transactions only read, and nothing is created. Works beside a running
      * daemon: only a line in LMDB's table of readers is written then. */
@@ -62,6 +63,8 @@ void store_env_close(struct store_env *env);
  * From any thread. */
 void store_env_set_quota(struct store_env *env, uint64_t quota_bytes);
 
+/* The quota in force: what was set, or less where the map does not carry it.
+ */
 uint64_t store_env_quota(struct store_env *env);
 
 /* Size of the map in force now. */

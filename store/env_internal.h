@@ -14,6 +14,7 @@ struct store_env {
     char *path;
     int lock_fd; /* -1: none held */
     bool read_only;
+    bool map_given; /* by the caller: the quota is not bound by it */
     uint32_t page_size;
 
     pthread_mutex_t mutex; /* guards what follows */

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -245,6 +246,39 @@ static void env_map_follows_the_quota(void **state)
     assert_true(store_env_map_for_quota(UINT64_MAX - 1) <= UINT64_C(1) << 46);
 }
 
+static void env_map_shrinks_to_the_address_space(void **state)
+{
+    (void)state;
+    struct tmpstore tmp;
+    struct rlimit old;
+    struct rlimit tight;
+    char line[128];
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || !fgets(line, sizeof(line), file))
+        skip();
+    fclose(file);
+    pages = strtoull(line, NULL, 10);
+    if (pages > UINT64_C(1) << 32) /* a sanitizer's shadow */
+        skip();
+    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+    tight = old;
+    tight.rlim_cur = (rlim_t)(pages * 4096 + (1000 << 20));
+    tmpstore_init_empty(&tmp);
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    tmpstore_reopen(&tmp, UINT64_C(100) << 30, 0);
+    assert_true(store_env_map_bytes(tmp.env) < 1000 << 20);
+    assert_true(store_env_map_bytes(tmp.env) >= 400 << 20);
+    uint64_t quota = store_env_quota(tmp.env);
+    assert_true(store_env_map_for_quota(quota) <=
+                store_env_map_bytes(tmp.env) + 65536);
+    store_env_set_quota(tmp.env, UINT64_C(200) << 30);
+    assert_int_equal(store_env_quota(tmp.env), quota);
+    tmpstore_fill(&tmp, "m", UINT64_MAX, 1, 2, 100, STORE_VERSION_RUNNING);
+    assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+    tmpstore_deinit(&tmp);
+}
+
 static void env_map_grows_when_no_transaction_is_open(void **state)
 {
     (void)state;
@@ -255,9 +289,10 @@ static void env_map_grows_when_no_transaction_is_open(void **state)
     uint64_t map = store_env_map_bytes(tmp.env);
     tmpstore_begin(&tmp, &txn, STORE_TXN_READ);
     store_env_set_quota(tmp.env, 200 * mib);
-    assert_int_equal(store_env_quota(tmp.env), 200 * mib);
     assert_int_equal(store_env_map_bytes(tmp.env), map);
+    assert_true(store_env_quota(tmp.env) < 11 * mib);
     store_txn_abort(&txn);
+    assert_int_equal(store_env_quota(tmp.env), 200 * mib);
     map = store_env_map_bytes(tmp.env);
     assert_int_equal(map, store_env_map_for_quota(200 * mib));
     store_env_set_quota(tmp.env, 400 * mib);
@@ -591,6 +626,7 @@ int main(void)
         cmocka_unit_test(env_other_files_are_corrupt_and_stay),
         cmocka_unit_test(env_of_another_word_size_is_unsupported),
         cmocka_unit_test(env_map_follows_the_quota),
+        cmocka_unit_test(env_map_shrinks_to_the_address_space),
         cmocka_unit_test(env_map_grows_when_no_transaction_is_open),
         cmocka_unit_test(env_read_only_follows_a_growing_owner),
         cmocka_unit_test(env_serves_readers_while_writing_and_growing),

@@ -3,7 +3,7 @@
 #include "store/fsck.h"
 
 #include "codec/base/writer.h"
-#include "codec/update/header.h"
+#include "codec/update/update_enc.h"
 #include "store/cursor.h"
 #include "store/key.h"
 #include "tests/support/cmocka.h"
@@ -234,6 +234,104 @@ static void fsck_deep_reads_the_headers_of_updates(void **state)
     assert_int_equal(result.problem_count, 3);
 }
 
+/* An update made by the encoder, stored as a fetch would store it. */
+struct made {
+    struct bytes segments[64];
+    struct writer header;
+    struct store_update row;
+};
+
+static void make_update(struct made *made)
+{
+    static uint8_t base[2500000];
+    static uint8_t target[2500000];
+    struct update_enc *enc;
+    struct bytes coded;
+    for (size_t i = 0; i < sizeof(base); i++)
+        base[i] = target[i] = (uint8_t)(i * i >> 7);
+    for (size_t i = 0; i < 1000; i++)
+        target[1200000 + 7 * i] ^= 0x11;
+    struct source from = source_of_bytes(bytes_of(base, sizeof(base)));
+    struct source to = source_of_bytes(bytes_of(target, sizeof(target)));
+    struct update_enc_params params = {.base = &from, .target = &to};
+    assert_int_equal(update_enc_new(&params, &enc), STATUS_OK);
+    assert_int_equal(update_enc_plan(enc, NULL, NULL), STATUS_OK);
+    made->row =
+        (struct store_update){.has_base = true,
+                              .base = *update_enc_base_tree(enc),
+                              .target = *update_enc_target_tree(enc),
+                              .model = "real",
+                              .segment_count = update_enc_segment_count(enc)};
+    assert_true(made->row.segment_count <= 64);
+    for (uint32_t i = 0; i < made->row.segment_count; i++) {
+        assert_int_equal(update_enc_segment(enc, i, &coded), STATUS_OK);
+        uint8_t *copy = malloc(coded.size + 1);
+        assert_non_null(copy);
+        if (coded.size)
+            memcpy(copy, coded.data, coded.size);
+        made->segments[i] = bytes_of(copy, coded.size);
+        made->row.coded_size += coded.size;
+    }
+    writer_init_heap(&made->header, UPDATE_HEADER_MAX);
+    assert_int_equal(update_enc_header(enc, &made->header), STATUS_OK);
+    update_enc_free(enc);
+    made->row.coded_size += made->header.size;
+    update_id(writer_view(&made->header), &made->row.id);
+}
+
+static void made_free(struct made *made)
+{
+    for (uint32_t i = 0; i < made->row.segment_count; i++)
+        free((void *)(uintptr_t)made->segments[i].data);
+    writer_deinit(&made->header);
+}
+
+/* Stores it in an empty store, with damaged (UINT32_MAX: none) spoilt, and
+ * returns the problems of a deep check. */
+static uint64_t check_made(const struct made *made, uint32_t damaged)
+{
+    struct tmpstore tmp;
+    struct store_txn txn;
+    struct store_fsck_options options = {.deep = true};
+    struct store_fsck_result result;
+    tmpstore_init(&tmp, 0, 4 << 20);
+    tmpstore_begin(&tmp, &txn, STORE_TXN_WRITE);
+    assert_int_equal(
+        store_update_add(&txn, &made->row, writer_view(&made->header)),
+        STATUS_OK);
+    for (uint32_t i = 0; i < made->row.segment_count; i++) {
+        struct bytes segment = made->segments[i];
+        if (i == damaged && segment.size)
+            segment.size--;
+        else if (i == damaged)
+            segment = bytes_of("x", 1);
+        assert_int_equal(store_segment_put(&txn, &made->row.id, i, segment),
+                         STATUS_OK);
+    }
+    tmpstore_commit(&txn);
+    assert_int_equal(store_fsck_run(tmp.env, &options, &result, NULL),
+                     STATUS_OK);
+    tmpstore_deinit(&tmp);
+    return result.problem_count;
+}
+
+static void fsck_deep_checks_updates_of_the_encoder(void **state)
+{
+    (void)state;
+    struct made made;
+    make_update(&made);
+    assert_true(made.row.segment_count > 1);
+    assert_int_equal(check_made(&made, UINT32_MAX), 0);
+    for (uint32_t i = 0; i < made.row.segment_count; i++)
+        assert_int_equal(check_made(&made, i), 1);
+    made.row.coded_size++;
+    assert_int_equal(check_made(&made, UINT32_MAX), 1);
+    made.row.coded_size--;
+    made.row.has_base = false;
+    assert_int_equal(check_made(&made, UINT32_MAX), 1);
+    made_free(&made);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -243,6 +341,7 @@ int main(void)
         TEST(fsck_repairs_indexes_and_counters),
         TEST(fsck_repairs_nothing_beside_real_damage),
         TEST(fsck_deep_reads_the_headers_of_updates),
+        cmocka_unit_test(fsck_deep_checks_updates_of_the_encoder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
