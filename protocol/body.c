@@ -200,6 +200,8 @@ static void read_role(struct reader *rd, struct body_role *role,
             break;
         case 2:
             role->pattern = cbor_read_text_max(rd, LIMIT_MODEL_NAME_BYTES + 2);
+            if (bytes_equal(role->pattern, bytes_of_text("*")))
+                reader_fail(rd, STATUS_CORRUPT); /* written as absent */
             break;
         case 3:
             role->keys = cbor_read_bytes_max(rd, LIMIT_ROLE_KEYS * HASH_BYTES);
