@@ -40,6 +40,29 @@ static void add_source(struct ledger_item *item, const struct peer *p)
         item->sources[item->source_count++] = p->id;
 }
 
+/* The last record of this slot that is being made durable, NULL when none. */
+static struct ledger_item *find_slot(const struct ledger *ledger,
+                                     const struct slot_id *slot)
+{
+    for (size_t i = ledger->count; i-- > 0;)
+        if (slot_id_equal(&ledger->items[i]->verdict.slot, slot))
+            return ledger->items[i];
+    return NULL;
+}
+
+/* What is judged is compared with what is in force, which the record on its way
+ * to the disk is not yet: only a newer one may follow it there, lest the disk
+ * goes back. */
+static bool behind_pending(const struct ledger *ledger,
+                           const struct trust_verdict *v)
+{
+    const struct ledger_item *item = find_slot(ledger, &v->slot);
+    if (!item)
+        return false;
+    const struct trust_verdict *p = &item->verdict;
+    return v->epoch < p->epoch || (v->epoch == p->epoch && v->seq <= p->seq);
+}
+
 static bool grow(struct ledger *ledger)
 {
     if (ledger->count < ledger->cap)
@@ -159,7 +182,7 @@ static void on_verdict(struct node *n, struct peer *p, const struct hash *key,
         return;
     default:
         p->progress = true;
-        if (!put(n, p, key, v))
+        if (behind_pending(&n->ledger, v) || !put(n, p, key, v))
             p->missed = true;
     }
 }
@@ -206,7 +229,10 @@ enum status ledger_submit(struct node *n, struct bytes envelope, op_id *op,
     if (status)
         (void)diag_fail(diag, status, "%s",
                         v.diag.text[0] ? v.diag.text : status_text(status));
-    if (trust_accepted(&v)) {
+    if (trust_accepted(&v) && behind_pending(&n->ledger, &v)) {
+        status = diag_fail(diag, STATUS_BUSY,
+                           "another record of this slot is being stored");
+    } else if (trust_accepted(&v)) {
         *op = put(n, NULL, &key, &v);
         status = *op ? STATUS_OK : STATUS_NO_MEMORY;
     }

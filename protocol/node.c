@@ -131,10 +131,10 @@ void node_free(struct node *n)
 {
     if (!n)
         return;
+    transfer_free(n->transfer); /* may still say goodbye to peers */
     for (size_t i = 0; i < n->peer_count; i++)
         peer_free(n->peers[i]);
     free(n->peers);
-    transfer_free(n->transfer);
     shelf_deinit(&n->shelf);
     ledger_deinit(&n->ledger);
     links_free(n->links);

@@ -436,8 +436,10 @@ static void take_record(struct node *n, const struct trust_version *facts)
                    status_text(status));
         return;
     }
-    tell(n, NODE_EVENT_VERSION_KNOWN, v, 0, 0);
-    log_version(n, v, "is known");
+    if (n->shelf.restored) {
+        tell(n, NODE_EVENT_VERSION_KNOWN, v, 0, 0);
+        log_version(n, v, "is known");
+    }
 }
 
 static void take_records(struct node *n)
@@ -562,7 +564,7 @@ static void decide(struct node *n)
     }
     for (size_t i = 0; i < shelf->version_count; i++)
         tell_wish(n, shelf->versions[i]);
-    shelf->check = true;
+    shelf->restored = shelf->check = true;
 }
 
 enum status shelf_want(struct node *n, const struct hash *version)

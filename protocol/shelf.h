@@ -47,8 +47,9 @@ struct shelf {
     size_t version_count, version_cap;
     struct shelf_model **models; /* by name */
     size_t model_count, model_cap;
-    bool stale; /* records changed: decide anew */
-    bool check; /* a version or a model changed: anything to activate? */
+    bool restored; /* what comes now is news */
+    bool stale;    /* records changed: decide anew */
+    bool check;    /* a version or a model changed: anything to activate? */
 };
 
 void shelf_deinit(struct shelf *shelf);

@@ -154,11 +154,19 @@ static void free_op(struct op *op)
 
 /* ---- Clocks. ---- */
 
+/* How far a clock is off after this time: in steps small enough that it never
+ * goes back. */
+static int64_t drift_ns(uint64_t passed_ns, int64_t ppm)
+{
+    return (int64_t)(passed_ns / 1000000) * ppm +
+           (int64_t)(passed_ns % 1000000) * ppm / 1000000;
+}
+
 /* What the node's clock shows: it begins anywhere and runs a little wrong. */
 static uint64_t node_time(const struct sim_node *node)
 {
     uint64_t passed = node->sim->now_ns - node->booted_ns;
-    int64_t drift = (int64_t)(passed / 1000000) * node->skew_ppm;
+    int64_t drift = drift_ns(passed, node->skew_ppm);
     return node->offset_ns + passed + (uint64_t)drift;
 }
 
@@ -167,8 +175,9 @@ static uint64_t sim_time(const struct sim_node *node, uint64_t shown_ns)
 {
     uint64_t passed =
         shown_ns > node->offset_ns ? shown_ns - node->offset_ns : 0;
-    int64_t drift = (int64_t)(passed / 1000000) * node->skew_ppm;
-    uint64_t at = node->booted_ns + passed - (uint64_t)drift + 1000;
+    uint64_t rate = (uint64_t)(1000000 + node->skew_ppm);
+    uint64_t at = node->booted_ns + passed / rate * 1000000 +
+                  passed % rate * 1000000 / rate + 1000;
     return at > node->sim->now_ns ? at : node->sim->now_ns + 1000;
 }
 
@@ -359,6 +368,8 @@ static void do_op(struct sim *sim, struct sim_node *node,
     if (action->text)
         op->text = strdup(action->text);
     uint64_t at = sim->now_ns + op_ns(sim);
+    if (action->kind == NODE_ACTION_ACTIVATE)
+        invariants_activate(sim, node, action->text, &action->version);
     if (action->kind == NODE_ACTION_PUT_RECORD) {
         if (at < node->records_ns)
             at = node->records_ns;
@@ -510,7 +521,6 @@ static enum status do_work(struct sim *sim, struct sim_node *node,
         return disk_make(&node->disk, a->has_base ? &a->base : NULL, &a->tree,
                          out);
     case NODE_ACTION_ACTIVATE:
-        invariants_activate(sim, node, op->text, &a->version);
         disk_put_running(&node->disk, op->text, &a->version);
         return STATUS_OK;
     default:

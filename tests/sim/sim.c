@@ -9,8 +9,9 @@
 #include <stdlib.h>
 
 static const struct scenario *const scenarios[] = {
-    &scenario_basic,
-    &scenario_gossip,
+    &scenario_basic,     &scenario_gossip, &scenario_join,
+    &scenario_partition, &scenario_crash,  &scenario_churn,
+    &scenario_wire,      &scenario_skew,   &scenario_equivocation,
 };
 #define SCENARIO_COUNT (sizeof scenarios / sizeof *scenarios)
 
