@@ -514,11 +514,12 @@ static void on_up(struct node *n, struct peer *p)
     struct links_entry *entry = links_of(n->links, p->id);
     const struct session_hello *hello = session_peer_hello(p->session);
     struct transfer_peer facts = {.node = p->node.b, .lan = is_local(p->addr)};
+    p->up = true; /* first: the transfer speaks at once */
     if (transfer_peer_up(n->transfer, p->id, &facts, n->now_ns)) {
+        p->up = false;
         peer_close(n, p, STATUS_NO_MEMORY, "out of memory");
         return;
     }
-    p->up = true;
     p->up_ns = n->now_ns;
     if (entry)
         links_up(n->links, entry, &p->node);
