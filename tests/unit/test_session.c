@@ -82,8 +82,11 @@ static bool move(struct side *from, struct side *to, size_t step)
 
 static void shake(struct side *a, struct side *b, size_t step)
 {
-    while (move(a, b, step) | move(b, a, step))
-        ;
+    bool moved = true;
+    while (moved) {
+        moved = move(a, b, step);
+        moved |= move(b, a, step);
+    }
 }
 
 static void both_come_up_and_know_each_other(void **state)
