@@ -1,6 +1,6 @@
-/* Judging records, keeping what counts, and forgetting what a new fleet
+/* Taking records, keeping what counts, and forgetting what a new fleet
  * record, certificate or floor takes away. Questions about what is kept are in
- * trust_query.c. */
+ * trust_query.c, the rules of what counts in trust_check.c. */
 #include "protocol/trust_state.h"
 
 #include "protocol/cbor.h"
@@ -8,30 +8,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-
-/* ---- verdicts ---- */
-
-static bool refuse(struct trust_verdict *v, enum status status,
-                   const char *what)
-{
-    v->outcome = TRUST_REFUSED;
-    v->status = diag_fail(&v->diag, status, "%s", what);
-    return false;
-}
-
-static bool unknown(struct trust_verdict *v, const char *what)
-{
-    v->outcome = TRUST_UNKNOWN;
-    v->status = diag_fail(&v->diag, STATUS_NOT_FOUND, "%s", what);
-    return false;
-}
-
-static bool stale(struct trust_verdict *v, const char *what)
-{
-    v->outcome = TRUST_STALE;
-    v->status = diag_fail(&v->diag, STATUS_STALE, "%s", what);
-    return false;
-}
 
 const char *trust_outcome_text(enum trust_outcome outcome)
 {
@@ -61,14 +37,6 @@ enum status trust_new(const struct hash *fleet, struct trust **out)
     return STATUS_OK;
 }
 
-static void free_fleet(struct trust_fleet *fleet)
-{
-    if (!fleet)
-        return;
-    free(fleet->bytes);
-    free(fleet);
-}
-
 static void free_loaded(struct trust *t)
 {
     for (size_t i = 0; i < t->loaded_count; i++)
@@ -82,7 +50,7 @@ void trust_free(struct trust *t)
 {
     if (!t)
         return;
-    free_fleet(t->fleet);
+    trust_fleet_free(t->fleet);
     free_loaded(t);
     free(t->last_stale.bytes);
     slot_table_free(t->table);
@@ -125,410 +93,6 @@ static void drop_slot(struct trust *t, const struct slot_entry *entry,
     slot_table_remove(t->table, &id);
     if (changes->dropped_count < changes->dropped_cap)
         changes->dropped[changes->dropped_count++] = id;
-}
-
-/* ---- signatures ---- */
-
-/* How many distinct keys of the list signed. Signatures of other keys are not
- * looked at; wrong ones do not count and do no harm. */
-static size_t count_signers(const struct cose_envelope *envelope,
-                            struct bytes keys, size_t enough)
-{
-    size_t good = 0;
-    for (size_t i = 0; i < envelope->signature_count && good < enough; i++)
-        if (body_list_has(keys, envelope->signatures[i].key.b) &&
-            !cose_verify_one(envelope, i))
-            good++;
-    return good;
-}
-
-static bool role_signed(const struct record *rec, const struct body_role *role)
-{
-    return count_signers(&rec->envelope, role->keys, (size_t)role->threshold) >=
-           role->threshold;
-}
-
-static bool node_signed(const struct record *rec)
-{
-    return count_signers(&rec->envelope, slot_author_bytes(&rec->f.author),
-                         1) == 1;
-}
-
-/* ---- who may write what ---- */
-
-static bool role_may_write(uint64_t role_kind, uint64_t kind)
-{
-    switch (kind) {
-    case RECORD_FLEET:
-        return role_kind == BODY_ROLE_ROOT;
-    case RECORD_CERT:
-        return role_kind == BODY_ROLE_ENROLLER;
-    case RECORD_VERSION:
-        return role_kind == BODY_ROLE_PUBLISHER ||
-               role_kind == BODY_ROLE_AGGREGATOR;
-    case RECORD_CHANNEL:
-        return role_kind == BODY_ROLE_OPERATOR;
-    case RECORD_STATUS:
-    case RECORD_CONTRIB:
-        return false;
-    default:
-        return true;
-    }
-}
-
-static bool check_epoch(const struct record *rec, uint64_t epoch,
-                        struct trust_verdict *v)
-{
-    if (rec->f.epoch < epoch)
-        return stale(v, "the record is of an earlier epoch of its author");
-    if (rec->f.epoch > epoch)
-        return unknown(v, "the record is of a later epoch of its author");
-    return true;
-}
-
-static bool check_role(const struct trust *t, const struct record *rec,
-                       bool verify, struct trust_verdict *v)
-{
-    const struct body_role *role =
-        trust_role(t, slot_author_bytes(&rec->f.author));
-    if (!role)
-        return unknown(v, "the fleet record names no such role");
-    if (!role_may_write(role->kind, rec->f.kind))
-        return refuse(v, STATUS_REFUSED,
-                      "the role may not sign records of this kind");
-    if (!check_epoch(rec, role->epoch, v))
-        return false;
-    if (verify && !role_signed(rec, role))
-        return refuse(v, STATUS_BAD_SIGNATURE,
-                      "too few good signatures of the role's keys");
-    return true;
-}
-
-/* A certificate that a node signed for itself counts where enrolment is by
- * the fleet secret. */
-static bool check_self_cert(const struct trust *t, const struct record *rec,
-                            struct trust_verdict *v)
-{
-    char hex[NODE_ID_HEX_SIZE];
-    struct node_id id;
-    memcpy(id.b, rec->f.author.b, NODE_ID_BYTES);
-    node_id_hex(&id, hex);
-    if (t->fleet->body.enroll != BODY_ENROLL_PSK)
-        return refuse(v, STATUS_REFUSED,
-                      "certificates of this fleet are signed by an enroller");
-    if (!bytes_equal(rec->f.name, bytes_of_text(hex)))
-        return refuse(v, STATUS_REFUSED,
-                      "a node may certify nobody but itself");
-    if (body_list_has(t->fleet->body.revoked, id.b))
-        return refuse(v, STATUS_REFUSED, "the node is revoked");
-    return true;
-}
-
-static bool check_node(const struct trust *t, const struct record *rec,
-                       struct trust_verdict *v)
-{
-    struct node_id id;
-    struct body_cert cert;
-    memcpy(id.b, rec->f.author.b, NODE_ID_BYTES);
-    switch (trust_node(t, &id, &cert)) {
-    case TRUST_NODE_REVOKED:
-        return refuse(v, STATUS_REFUSED, "the node is revoked");
-    case TRUST_NODE_UNKNOWN:
-        return unknown(v, "the node has no certificate");
-    default:
-        break;
-    }
-    if (rec->f.kind < RECORD_STATUS)
-        return refuse(v, STATUS_REFUSED,
-                      "a node may not sign records of this kind");
-    return check_epoch(rec, cert.epoch, v);
-}
-
-/* Whether the author may write this now, and did sign it. */
-static bool check_author(const struct trust *t, const struct record *rec,
-                         bool verify, struct trust_verdict *v)
-{
-    if (!rec->f.author.is_node)
-        return check_role(t, rec, verify, v);
-    bool may = rec->f.kind == RECORD_CERT ? check_self_cert(t, rec, v)
-                                          : check_node(t, rec, v);
-    if (may && verify && !node_signed(rec))
-        return refuse(v, STATUS_BAD_SIGNATURE, "the node did not sign it");
-    return may;
-}
-
-/* ---- what may be said ---- */
-
-static bool check_cert(const struct record *rec, struct body_common *common,
-                       struct trust_verdict *v)
-{
-    struct body_cert cert;
-    struct node_id id;
-    char text[NODE_ID_HEX_SIZE] = {0}, hex[NODE_ID_HEX_SIZE];
-    enum status st = body_cert_decode(rec->f.body, &cert, &v->diag);
-    if (st)
-        return refuse(v, st, "");
-    if (rec->f.name.size == NODE_ID_HEX_SIZE - 1)
-        memcpy(text, rec->f.name.data, rec->f.name.size);
-    if (!node_id_from_hex(text, &id))
-        return refuse(v, STATUS_REFUSED, "a certificate names no node");
-    node_id_hex(&id, hex);
-    if (strcmp(hex, text) != 0)
-        return refuse(v, STATUS_REFUSED, "a node id is lower-case hex");
-    *common = cert.common;
-    if (cert.common.understood && rec->f.author.is_node &&
-        cert.epoch != rec->f.epoch)
-        return refuse(v, STATUS_REFUSED,
-                      "a self-signed certificate has another epoch inside");
-    return true;
-}
-
-static bool check_version(const struct trust *t, const struct record *rec,
-                          struct body_common *common, struct trust_verdict *v)
-{
-    struct body_version body;
-    struct bytes model, author = slot_author_bytes(&rec->f.author);
-    uint64_t n;
-    enum status st = body_version_decode(rec->f.body, &body, &v->diag);
-    if (st)
-        return refuse(v, st, "");
-    if (!name_split_version(rec->f.name, &model, &n))
-        return refuse(v, STATUS_REFUSED, "illegal name of a version");
-    if (!name_pattern_matches(trust_role(t, author)->pattern, model))
-        return refuse(v, STATUS_REFUSED, "the role may not publish this model");
-    if (n < trust_floor(t, author, model))
-        return refuse(v, STATUS_REFUSED,
-                      "the version is below its publisher's floor");
-    *common = body.common;
-    if (!body.common.understood)
-        return true;
-    if (vector_model_get(&body.vector, author) != n)
-        return refuse(v, STATUS_REFUSED,
-                      "the version vector has another counter than the name");
-    if (body.floor > n || n - body.floor >= LIMIT_FLOOR_WINDOW)
-        return refuse(v, STATUS_REFUSED,
-                      "the floor is too far from the "
-                      "version's counter");
-    return true;
-}
-
-static bool check_channel(const struct trust *t, const struct record *rec,
-                          struct body_common *common, struct trust_verdict *v)
-{
-    struct body_channel body;
-    enum status st = body_channel_decode(rec->f.body, &body, &v->diag);
-    if (st)
-        return refuse(v, st, "");
-    if (!name_is_channel(rec->f.name))
-        return refuse(v, STATUS_REFUSED, "illegal name of a channel");
-    const struct body_role *role =
-        trust_role(t, slot_author_bytes(&rec->f.author));
-    for (size_t i = 0; body.common.understood && i < body.entry_count; i++)
-        if (!name_pattern_matches(role->pattern, body.entries[i].model))
-            return refuse(v, STATUS_REFUSED,
-                          "the role may not operate this model");
-    *common = body.common;
-    return true;
-}
-
-static bool check_status(const struct record *rec, struct body_common *common,
-                         struct trust_verdict *v)
-{
-    struct body_status body;
-    enum status st = body_status_decode(rec->f.body, &body, &v->diag);
-    if (st)
-        return refuse(v, st, "");
-    if (rec->f.name.size)
-        return refuse(v, STATUS_REFUSED, "a status has no name");
-    *common = body.common;
-    return true;
-}
-
-static bool check_contrib(const struct record *rec, struct body_common *common,
-                          struct trust_verdict *v)
-{
-    struct body_contrib body;
-    enum status st = body_contrib_decode(rec->f.body, &body, &v->diag);
-    if (st)
-        return refuse(v, st, "");
-    if (!name_is_model(rec->f.name))
-        return refuse(v, STATUS_REFUSED, "a contribution names no model");
-    *common = body.common;
-    return true;
-}
-
-/* The rules of the record's kind; common tells of heals and understanding. */
-static bool check_body(const struct trust *t, const struct record *rec,
-                       struct body_common *common, struct trust_verdict *v)
-{
-    switch (rec->f.kind) {
-    case RECORD_CERT:
-        return check_cert(rec, common, v);
-    case RECORD_VERSION:
-        return check_version(t, rec, common, v);
-    case RECORD_CHANNEL:
-        return check_channel(t, rec, common, v);
-    case RECORD_STATUS:
-        return check_status(rec, common, v);
-    case RECORD_CONTRIB:
-        return check_contrib(rec, common, v);
-    default:
-        break;
-    }
-    enum status st = body_decode_common(rec->f.body, common, &v->diag);
-    return st ? refuse(v, st, "") : true;
-}
-
-/* ---- the root chain ---- */
-
-static struct slot_id fleet_slot(uint64_t number)
-{
-    char name[NAME_VERSION_SIZE];
-    struct slot_author root = slot_author_role(bytes_of_text(BODY_ROOT_NAME));
-    struct bytes text = name_join_version(bytes_of("", 0), number, name);
-    /* "#n" without its mark. */
-    return slot_id_of(&root, RECORD_FLEET,
-                      bytes_of(text.data + 1, text.size - 1));
-}
-
-static const struct slot_entry *fleet_entry(const struct trust *t,
-                                            uint64_t number)
-{
-    struct slot_id id = fleet_slot(number);
-    return slot_table_find(t->table, &id);
-}
-
-/* A record of the chain with what it says. bytes is owned: the envelope. */
-static enum status fleet_copy(struct bytes envelope, struct trust_fleet **out)
-{
-    struct trust_fleet *fleet = calloc(1, sizeof(*fleet));
-    uint8_t *bytes = malloc(envelope.size);
-    struct record rec;
-    if (!fleet || !bytes) {
-        free(fleet);
-        free(bytes);
-        return STATUS_NO_MEMORY;
-    }
-    memcpy(bytes, envelope.data, envelope.size);
-    fleet->bytes = bytes;
-    enum status st = record_parse(bytes_of(bytes, envelope.size), &rec, NULL);
-    if (!st)
-        st = body_fleet_decode(rec.f.body, &fleet->body, NULL);
-    if (st || !name_to_number(rec.f.name, &fleet->number)) {
-        free_fleet(fleet);
-        return STATUS_CORRUPT;
-    }
-    fleet->hash = rec.hash;
-    *out = fleet;
-    return STATUS_OK;
-}
-
-static const struct body_role *root_of(const struct body_fleet *fleet)
-{
-    return body_fleet_role(fleet, bytes_of_text(BODY_ROOT_NAME));
-}
-
-/* Whether rec, number prev->number + 1 or 1, may follow prev (NULL: none). */
-static bool fleet_follows(const struct trust_fleet *prev,
-                          const struct record *rec,
-                          const struct body_fleet *body, bool verify,
-                          struct trust_verdict *v)
-{
-    const struct body_role *root = root_of(body);
-    if (body->has_prev != (prev != NULL))
-        return refuse(v, STATUS_REFUSED,
-                      "fleet record 1 and no other is without predecessor");
-    if (prev && !hash_equal(&body->prev, &prev->hash))
-        return unknown(v, "the fleet record follows one not known here");
-    if (rec->f.epoch != root->epoch ||
-        (prev && root->epoch < root_of(&prev->body)->epoch))
-        return refuse(v, STATUS_REFUSED, "the epoch of root is wrong");
-    if (verify && !role_signed(rec, root))
-        return refuse(v, STATUS_BAD_SIGNATURE,
-                      "too few good signatures of its own root keys");
-    if (verify && prev && !role_signed(rec, root_of(&prev->body)))
-        return refuse(v, STATUS_BAD_SIGNATURE,
-                      "too few good signatures of the previous root keys");
-    return true;
-}
-
-/* The record that number follows: the one in force, an earlier one of the
- * chain when number replaces the newest, or one of two that equivocate when
- * body decides between them. *out owned. */
-static enum status find_previous(const struct trust *t, uint64_t number,
-                                 const struct body_fleet *body,
-                                 struct trust_fleet **out)
-{
-    const struct slot_entry *e = fleet_entry(t, number - 1);
-    uint64_t newest = t->fleet ? t->fleet->number : 0;
-    if (!e || number > newest + 2 || number < newest)
-        return STATUS_NOT_FOUND;
-    if (number <= newest + 1)
-        return trust_slot_acts(e) ? fleet_copy(e->envelope, out)
-                                  : STATUS_NOT_FOUND;
-    for (unsigned i = 0; e->has_proof && body->has_prev && i < 2; i++)
-        if (hash_equal(&e->proof[i].hash, &body->prev))
-            return fleet_copy(e->proof[i].envelope, out);
-    return STATUS_NOT_FOUND;
-}
-
-static bool check_fleet_number(const struct trust *t, const struct record *rec,
-                               uint64_t *number, struct trust_verdict *v)
-{
-    struct slot_author root = slot_author_role(bytes_of_text(BODY_ROOT_NAME));
-    if (!slot_author_equal(&rec->f.author, &root))
-        return refuse(v, STATUS_REFUSED, "fleet records are signed by root");
-    if (!name_to_number(rec->f.name, number) || *number > LIMIT_AUTHOR_SLOTS)
-        return refuse(v, STATUS_REFUSED, "illegal number of a fleet record");
-    if (rec->f.has_fleet == (*number == 1))
-        return refuse(v, STATUS_REFUSED,
-                      "fleet record 1 and no other names no fleet");
-    if (t->fleet && *number < t->fleet->number)
-        return refuse(v, STATUS_REFUSED,
-                      "a later fleet record has made this one final");
-    return true;
-}
-
-/* All rules of a fleet record. NO_MEMORY is the only failure; *ok tells. */
-static enum status check_fleet(const struct trust *t, const struct record *rec,
-                               bool verify, struct body_common *common,
-                               struct trust_verdict *v, bool *ok)
-{
-    struct body_fleet body;
-    struct trust_fleet *prev = NULL;
-    uint64_t number;
-    *ok = false;
-    if (!check_fleet_number(t, rec, &number, v))
-        return STATUS_OK;
-    enum status st = body_fleet_decode(rec->f.body, &body, &v->diag);
-    *common = body.common;
-    if (st) {
-        refuse(v, st, "");
-        return STATUS_OK;
-    }
-    if (number > 1) {
-        st = find_previous(t, number, &body, &prev);
-        if (st == STATUS_NO_MEMORY)
-            return st;
-        if (st) {
-            unknown(v, "the fleet record follows one not known here");
-            return STATUS_OK;
-        }
-    }
-    if (!common->understood && !prev) {
-        refuse(v, STATUS_UNSUPPORTED, "the fleet needs a newer version");
-        return STATUS_OK;
-    }
-    /* Not understood: its signers may not be either, so that the signatures of
-     * the previous root alone decide whether it is kept and relayed. */
-    if (!common->understood && prev)
-        *ok = role_signed(rec, root_of(&prev->body)) ||
-              refuse(v, STATUS_BAD_SIGNATURE,
-                     "too few good signatures of the previous root keys");
-    else
-        *ok = fleet_follows(prev, rec, &body, verify, v);
-    free_fleet(prev);
-    return STATUS_OK;
 }
 
 /* ---- newer, stale, equivocal ---- */
@@ -826,44 +390,12 @@ static bool check_bounds(const struct trust *t, const struct record *rec,
 {
     const struct slot_entry *last = overfull(t, &rec->f.author, rec->f.kind);
     if (last && slot_id_compare(&rec->slot, &last->id) > 0)
-        return refuse(v, STATUS_REFUSED,
-                      "the author has as many slots as it may");
+        return trust_refuse(v, STATUS_REFUSED,
+                            "the author has as many slots as it may");
     return true;
 }
 
 /* ---- judging ---- */
-
-static bool check_fleet_id(const struct trust *t, const struct record *rec,
-                           struct trust_verdict *v)
-{
-    if (!rec->f.has_fleet) {
-        if (rec->f.kind != RECORD_FLEET)
-            return refuse(v, STATUS_REFUSED, "the record names no fleet");
-        if (t->has_fleet_id && !hash_equal(&t->fleet_id, &rec->hash))
-            return refuse(v, STATUS_MISMATCH,
-                          "the record is the first of another fleet");
-        return true;
-    }
-    if (!t->has_fleet_id)
-        return unknown(v, "no fleet is known yet");
-    if (!hash_equal(&t->fleet_id, &rec->f.fleet))
-        return refuse(v, STATUS_MISMATCH, "the record is of another fleet");
-    return true;
-}
-
-/* Author, signatures and content. */
-static enum status check_record(const struct trust *t, const struct record *rec,
-                                bool verify, struct body_common *common,
-                                struct trust_verdict *v, bool *ok)
-{
-    if (rec->f.kind == RECORD_FLEET)
-        return check_fleet(t, rec, verify, common, v, ok);
-    if (!t->fleet)
-        *ok = unknown(v, "no fleet record is known yet");
-    else
-        *ok = check_author(t, rec, verify, v) && check_body(t, rec, common, v);
-    return STATUS_OK;
-}
 
 /* The other half of a pair of older records must count, too. */
 static enum status check_last_stale(const struct trust *t,
@@ -874,10 +406,10 @@ static enum status check_last_stale(const struct trust *t,
     *ok = false;
     if (record_parse(bytes_of(t->last_stale.bytes, t->last_stale.size), &rec,
                      NULL)) {
-        stale(v, "a newer record is held");
+        trust_say_stale(v, "a newer record is held");
         return STATUS_OK;
     }
-    return check_record(t, &rec, true, &common, v, ok);
+    return trust_check_record(t, &rec, true, &common, v, ok);
 }
 
 static void set_held(struct trust_verdict *v)
@@ -908,7 +440,7 @@ static bool check_position(struct trust *t, const struct slot_entry *held,
     if (*pos == POS_OLDER && !completes_stale_pair(t, held, rec)) {
         if (rec->f.epoch == held->epoch)
             remember_stale(t, rec, envelope);
-        return stale(v, "a newer record is held");
+        return trust_say_stale(v, "a newer record is held");
     }
     return true;
 }
@@ -923,10 +455,10 @@ static enum status judge_parsed(struct trust *t, const struct record *rec,
     const struct slot_entry *held = slot_table_find(t->table, &rec->slot);
     enum position pos;
     bool ok = false;
-    if (!check_fleet_id(t, rec, v) ||
+    if (!trust_check_fleet_id(t, rec, v) ||
         !check_position(t, held, rec, envelope, &pos, v))
         return STATUS_OK;
-    enum status st = check_record(t, rec, verify, &common, v, &ok);
+    enum status st = trust_check_record(t, rec, verify, &common, v, &ok);
     if (st || !ok)
         return st;
     if (pos == POS_NEW && !check_bounds(t, rec, v))
@@ -958,7 +490,7 @@ static enum status judge(struct trust *t, struct bytes envelope, bool verify,
     diag_reset(&v->diag);
     enum status st = record_parse(envelope, &rec, &v->diag);
     if (st) {
-        refuse(v, st, "the record is malformed");
+        trust_refuse(v, st, "the record is malformed");
         return STATUS_OK;
     }
     v->slot = rec.slot;
@@ -1068,8 +600,8 @@ static bool still_counts(const struct trust *t, const struct slot_entry *e,
     bool verify = !e->author.is_node &&
                   !same_signers(old, t->fleet, slot_author_bytes(&e->author));
     return t->fleet && !record_parse(e->envelope, &rec, NULL) &&
-           check_author(t, &rec, verify, &v) &&
-           check_body(t, &rec, &common, &v);
+           trust_check_author(t, &rec, verify, &v) &&
+           trust_check_body(t, &rec, &common, &v);
 }
 
 static void rejudge(struct trust *t, const struct trust_fleet *old, bool certs,
@@ -1150,7 +682,7 @@ static enum status put_entry(struct trust *t, struct slot_entry *entry)
 static enum status settle(struct trust *t, const struct slot_entry *e,
                           uint64_t number)
 {
-    const struct slot_entry *next = fleet_entry(t, number + 1);
+    const struct slot_entry *next = trust_fleet_entry(t, number + 1);
     struct body_fleet body;
     if (!next || !trust_slot_acts(next) ||
         body_fleet_decode(next->body, &body, NULL) || !body.has_prev)
@@ -1178,23 +710,23 @@ static enum status settle(struct trust *t, const struct slot_entry *e,
 static enum status chain_step(struct trust *t, const struct trust_fleet *prev,
                               uint64_t number, struct trust_fleet **out)
 {
-    const struct slot_entry *e = fleet_entry(t, number);
+    const struct slot_entry *e = trust_fleet_entry(t, number);
     struct trust_verdict v = {.outcome = TRUST_NEW};
     struct record rec;
     if (e && e->has_proof && e->understood) {
         enum status st = settle(t, e, number);
         if (st)
             return st;
-        e = fleet_entry(t, number);
+        e = trust_fleet_entry(t, number);
     }
     if (!e || !trust_slot_acts(e))
         return STATUS_NOT_FOUND;
-    enum status st = fleet_copy(e->envelope, out);
+    enum status st = trust_fleet_copy(e->envelope, out);
     if (st)
         return st;
     if (record_parse(e->envelope, &rec, NULL) ||
-        !fleet_follows(prev, &rec, &(*out)->body, false, &v)) {
-        free_fleet(*out);
+        !trust_fleet_follows(prev, &rec, &(*out)->body, false, &v)) {
+        trust_fleet_free(*out);
         *out = NULL;
         return STATUS_NOT_FOUND;
     }
@@ -1204,7 +736,7 @@ static enum status chain_step(struct trust *t, const struct trust_fleet *prev,
 static bool fleet_still_held(const struct trust *t)
 {
     const struct slot_entry *e =
-        t->fleet ? fleet_entry(t, t->fleet->number) : NULL;
+        t->fleet ? trust_fleet_entry(t, t->fleet->number) : NULL;
     return e && trust_slot_acts(e) && hash_equal(&e->hash, &t->fleet->hash);
 }
 
@@ -1219,12 +751,12 @@ static enum status chain_walk(struct trust *t, struct trust_fleet **out)
         const struct trust_fleet *prev = last ? last : held ? t->fleet : NULL;
         enum status st = chain_step(t, prev, number, &next);
         if (st == STATUS_NO_MEMORY) {
-            free_fleet(last);
+            trust_fleet_free(last);
             return st;
         }
         if (st)
             break;
-        free_fleet(last);
+        trust_fleet_free(last);
         last = next;
     }
     *out = last;
@@ -1239,7 +771,7 @@ static enum status fleet_refresh(struct trust *t, struct trust_changes *changes)
     if (st || !next)
         return st;
     if (old && hash_equal(&old->hash, &next->hash)) {
-        free_fleet(next);
+        trust_fleet_free(next);
         return STATUS_OK;
     }
     t->fleet = next;
@@ -1250,7 +782,7 @@ static enum status fleet_refresh(struct trust *t, struct trust_changes *changes)
     changes->fleet = changes->certs = true;
     rejudge(t, old, true, changes);
     rejudge(t, old, false, changes);
-    free_fleet(old);
+    trust_fleet_free(old);
     return STATUS_OK;
 }
 
