@@ -84,6 +84,8 @@ size_t varlink_queued(const struct varlink *vl)
  * largest message and one receive. */
 static enum status make_room(struct varlink *vl)
 {
+    if (vl->in_size >= VARLINK_MESSAGE_MAX)
+        return STATUS_LIMIT; /* the owner takes no messages out */
     if (vl->in_cap - vl->in_size >= RECEIVE_SIZE)
         return STATUS_OK;
     size_t cap = vl->in_cap ? 2 * vl->in_cap : 2 * (size_t)RECEIVE_SIZE;

@@ -1,0 +1,256 @@
+/* The encoder, from sources to the store. */
+#include "daemon/make.h"
+
+#include "daemon/fs.h"
+#include "store/segment.h"
+#include "store/update.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct make {
+    const struct places *places;
+    const struct make_input *input;
+    struct job *job;
+    struct diag *diag;
+    struct update_enc *enc;
+    int scratch;
+    uint64_t coded; /* bytes in scratch */
+    struct writer header;
+};
+
+static bool plan_goes_on(void *ctx, uint64_t done, uint64_t total)
+{
+    struct make *make = ctx;
+    (void)done;
+    (void)total;
+    return !make->job || !job_stopped(make->job);
+}
+
+static void mark(const struct make *make, uint64_t done, uint64_t total)
+{
+    if (!make->input->mark)
+        return;
+    atomic_store(&make->input->mark->total, total);
+    atomic_store(&make->input->mark->done, done);
+}
+
+static enum status code_segments(struct make *make)
+{
+    uint32_t count = update_enc_segment_count(make->enc);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes coded;
+        mark(make, i, count);
+        if (make->job && job_stopped(make->job))
+            return STATUS_CLOSED;
+        enum status status = update_enc_segment(make->enc, i, &coded);
+        if (!status)
+            status =
+                fs_pwrite(make->scratch, coded.data, coded.size, make->coded);
+        if (status)
+            return status;
+        make->coded += coded.size;
+        if (make->input->bytes_max && make->coded > make->input->bytes_max)
+            return STATUS_LIMIT;
+    }
+    writer_init_heap(&make->header, UPDATE_HEADER_MAX);
+    return update_enc_header(make->enc, &make->header);
+}
+
+static enum status put_header(const struct make *make,
+                              const struct update_header *header,
+                              const struct hash *id, bool *held)
+{
+    struct store_txn txn;
+    struct store_update row = {
+        .id = *id,
+        .has_base = header->has_base,
+        .base = header->base_tree,
+        .target = header->target_tree,
+        .segment_count = header->segment_count,
+        .coded_size = make->header.size + header->coded_size,
+        .added_uptime = make->input->uptime_s,
+    };
+    size_t size = strlen(make->input->model);
+    if (size > STORE_NAME_MAX)
+        return STATUS_LIMIT;
+    memcpy(row.model, make->input->model, size);
+    enum status status =
+        store_txn_begin(&txn, make->places->env, STORE_TXN_WRITE, make->diag);
+    if (status)
+        return status;
+    status = store_update_add(&txn, &row, writer_view(&make->header));
+    if (status == STATUS_EXISTS) {
+        status = store_update_get(&txn, id, &row);
+        *held = !status && store_update_complete(&row);
+    }
+    if (status) {
+        store_txn_abort(&txn);
+        return status;
+    }
+    return store_txn_commit(&txn);
+}
+
+/* Segments from index on that fit one transaction; *index moves on. */
+static enum status put_some(const struct make *make,
+                            const struct update_header *header,
+                            const struct hash *id, uint8_t *buf,
+                            uint32_t *index)
+{
+    struct store_txn txn;
+    uint64_t bytes = 0;
+    enum status status =
+        store_txn_begin(&txn, make->places->env, STORE_TXN_WRITE, make->diag);
+    if (status)
+        return status;
+    for (; *index < header->segment_count; (*index)++) {
+        const struct update_segment *seg = &header->segments[*index];
+        if (bytes && bytes + seg->size > STORE_TXN_BYTES)
+            break;
+        bytes += seg->size + 32;
+        status = fs_pread(make->scratch, buf, seg->size, seg->offset);
+        if (!status)
+            status =
+                store_segment_put(&txn, id, *index, bytes_of(buf, seg->size));
+        if (status && status != STATUS_EXISTS)
+            break;
+        status = STATUS_OK;
+    }
+    if (status) {
+        store_txn_abort(&txn);
+        return status;
+    }
+    return store_txn_commit(&txn);
+}
+
+static enum status store_update(const struct make *make,
+                                struct made_update *out)
+{
+    struct update_header header;
+    bool held = false;
+    uint32_t index = 0;
+    enum status status =
+        update_header_parse(writer_view(&make->header), &header, make->diag);
+    if (status)
+        return status;
+    update_id(writer_view(&make->header), &out->id);
+    out->has_base = header.has_base;
+    out->base = header.base_tree;
+    out->bytes = make->header.size + header.coded_size;
+    out->segment_count = header.segment_count;
+    uint8_t *buf = malloc(UPDATE_SEGMENT_CODED_MAX);
+    if (!buf)
+        status = STATUS_NO_MEMORY;
+    if (!status && make->input->bytes_max &&
+        out->bytes > make->input->bytes_max)
+        status = STATUS_LIMIT;
+    if (!status)
+        status = put_header(make, &header, &out->id, &held);
+    while (!status && !held && index < header.segment_count) {
+        status = put_some(make, &header, &out->id, buf, &index);
+        if (!status && make->job && job_stopped(make->job))
+            status = STATUS_CLOSED;
+    }
+    update_header_free(&header);
+    free(buf);
+    return status;
+}
+
+enum status make_update(const struct places *places,
+                        const struct make_input *input, struct job *job,
+                        struct made_update *out, struct diag *diag)
+{
+    struct make make = {.places = places,
+                        .input = input,
+                        .job = job,
+                        .diag = diag,
+                        .scratch = -1};
+    struct update_enc_params params = input->params;
+    memset(out, 0, sizeof(*out));
+    params.diag = diag;
+    enum status status = update_enc_new(&params, &make.enc);
+    if (status)
+        return status;
+    make.scratch = fs_scratch(places->scratch_dir);
+    if (make.scratch < 0)
+        status = diag_fail(diag, status_from_errno(errno), "%s: %s",
+                           places->scratch_dir, strerror(errno));
+    if (!status)
+        status = update_enc_plan(make.enc, plan_goes_on, &make);
+    if (!status)
+        status = code_segments(&make);
+    update_enc_free(make.enc);
+    if (!status)
+        status = store_update(&make, out);
+    if (!status)
+        out->header = writer_take(&make.header, &out->header_size);
+    writer_deinit(&make.header);
+    if (make.scratch >= 0)
+        close(make.scratch);
+    return status;
+}
+
+/* Contents and tensors of both ends. */
+struct ends {
+    struct content *base, *target;
+    struct model *base_model, *target_model;
+};
+
+static void ends_close(struct ends *ends)
+{
+    model_free(ends->base_model);
+    model_free(ends->target_model);
+    content_close(ends->base);
+    content_close(ends->target);
+}
+
+static enum status ends_open(const struct places *places,
+                             const struct hash *base, const struct hash *target,
+                             struct job *job, struct ends *out,
+                             struct diag *diag)
+{
+    enum status status = content_open(places, base, job, &out->base, diag);
+    if (!status)
+        status = content_open(places, target, job, &out->target, diag);
+    if (!status)
+        status = content_model(out->base, &out->base_model, NULL);
+    if (!status)
+        status = content_model(out->target, &out->target_model, NULL);
+    return status;
+}
+
+enum status make_update_between(const struct places *places,
+                                const struct hash *base,
+                                const struct hash *target, uint64_t uptime_s,
+                                struct job *job, struct made_update *out,
+                                struct diag *diag)
+{
+    struct ends ends = {.base = NULL};
+    char model[STORE_NAME_MAX + 1] = "";
+    memset(out, 0, sizeof(*out));
+    enum status status = ends_open(places, base, target, job, &ends, diag);
+    if (!status && !ends.target->has_manifest)
+        status = STATUS_NOT_FOUND;
+    if (!status) {
+        struct bytes name = ends.target->manifest.model;
+        memcpy(model, name.data,
+               name.size < sizeof(model) ? name.size : sizeof(model) - 1);
+        const struct make_input input = {
+            .params = {.base = &ends.base->source,
+                       .target = &ends.target->source,
+                       .base_model = ends.base_model,
+                       .target_model = ends.target_model,
+                       .base_leaves = ends.base->has_manifest
+                                          ? ends.base->manifest.leaves
+                                          : NULL,
+                       .target_leaves = ends.target->manifest.leaves,
+                       .effort = UPDATE_EFFORT_FAST},
+            .model = model,
+            .uptime_s = uptime_s,
+        };
+        status = make_update(places, &input, job, out, diag);
+    }
+    ends_close(&ends);
+    return status;
+}

@@ -1,0 +1,50 @@
+/* Makes updates and keeps them in the store. Coded segments gather in a
+ * nameless file first, because an update is named by its header, which is
+ * known last; then header and segments go to the store in small transactions.
+ */
+#ifndef DAEMON_MAKE_H
+#define DAEMON_MAKE_H
+
+#include "codec/update/update_enc.h"
+#include "daemon/content.h"
+
+/* How far a long job is; written by it, read by the loop. */
+struct progress_mark {
+    atomic_uint_fast64_t done, total;
+};
+
+struct made_update {
+    struct hash id;
+    bool has_base;
+    struct hash base; /* tree */
+    uint64_t bytes;   /* header and segments */
+    uint32_t segment_count;
+    uint8_t *header; /* owned: free it */
+    size_t header_size;
+};
+
+struct make_input {
+    struct update_enc_params params; /* diag is set by make_update */
+    const char *model;               /* whose quota it counts against */
+    uint64_t uptime_s;
+    uint64_t bytes_max; /* larger ones are not kept: LIMIT; 0: no bound */
+    struct progress_mark *mark; /* may be NULL */
+};
+
+/* LIMIT    over bytes_max; nothing is kept
+ * CLOSED   the job was cancelled
+ * MISMATCH a content does not have the leaves given
+ * NO_SPACE, IO, NO_MEMORY, and what sources answer */
+enum status make_update(const struct places *places,
+                        const struct make_input *input, struct job *job,
+                        struct made_update *out, struct diag *diag) MUST_CHECK;
+
+/* The update from one tree held here to another, with what their manifests
+ * say. as make_update; NOT_FOUND: one of them is not held. */
+enum status make_update_between(const struct places *places,
+                                const struct hash *base,
+                                const struct hash *target, uint64_t uptime_s,
+                                struct job *job, struct made_update *out,
+                                struct diag *diag) MUST_CHECK;
+
+#endif

@@ -1,0 +1,224 @@
+/* From files to a manifest and updates. */
+#include "daemon/publish.h"
+
+#include "protocol/name.h"
+
+#include <stdlib.h>
+
+void publish_free(struct publish *p)
+{
+    if (!p)
+        return;
+    fileset_free(p->files);
+    for (size_t i = 0; i < LIMIT_MANIFEST_FILES; i++)
+        free(p->paths[i]);
+    for (size_t i = 0; i < p->meta_count; i++) {
+        free(p->meta_keys[i]);
+        free(p->meta_values[i]);
+    }
+    for (size_t i = 0; i < PUBLISH_BASES_MAX + 1; i++)
+        free(p->updates[i].header);
+    free(p->manifest);
+    free(p);
+}
+
+static enum status hash_files(struct publish *p, const struct source *source,
+                              struct tree_builder *tb)
+{
+    enum {
+        PIECE = 1 << 16
+    };
+    uint8_t *buf = malloc(PIECE);
+    enum status status =
+        buf ? tree_builder_init(tb, source->size) : STATUS_NO_MEMORY;
+    for (uint64_t at = 0; at < source->size && !status;) {
+        uint64_t left = source->size - at;
+        size_t size = left < PIECE ? (size_t)left : PIECE;
+        status = source_read(source, at, buf, size);
+        if (!status)
+            status = tree_builder_add(tb, bytes_of(buf, size));
+        at += size;
+        atomic_store(&p->mark.done, at);
+        if (job_stopped(&p->job))
+            status = STATUS_CLOSED;
+    }
+    free(buf);
+    if (status == STATUS_LIMIT)
+        return diag_fail(&p->diag, status, "a version has at most 64 GiB");
+    return status ? status : tree_builder_finish(tb, &p->tree);
+}
+
+static enum status fill_manifest(struct publish *p, struct manifest *m,
+                                 const struct tree_builder *tb)
+{
+    m->model = bytes_of_text(p->model);
+    m->tree = p->tree;
+    m->shape = tb->shape;
+    m->leaves = tb->leaves;
+    m->parents = bytes_of(p->parents, p->parent_count * HASH_BYTES);
+    m->file_count = fileset_count(p->files);
+    for (size_t i = 0; i < m->file_count; i++)
+        m->files[i] = (struct manifest_file){bytes_of_text(p->paths[i]),
+                                             fileset_offset(p->files, i),
+                                             fileset_length(p->files, i)};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < p->tick_count && !status; i++)
+        status = vector_model_set(&m->vector, bytes_of_text(p->ticks_role[i]),
+                                  p->ticks_n[i]);
+    if (!status)
+        status = vector_model_set(&m->vector, bytes_of_text(p->role), p->n);
+    for (size_t i = 0; i < p->meta_count && !status; i++) {
+        status = manifest_meta_set(m, bytes_of_text(p->meta_keys[i]),
+                                   bytes_of_text(p->meta_values[i]));
+        if (status)
+            diag_fail(&p->diag, status, "meta \"%s\" does not fit: %s",
+                      p->meta_keys[i], status_text(status));
+    }
+    return status;
+}
+
+static enum status build_manifest(struct publish *p,
+                                  const struct tree_builder *tb)
+{
+    struct writer wr;
+    struct manifest *m = calloc(1, sizeof(*m));
+    if (!m)
+        return STATUS_NO_MEMORY;
+    writer_init_heap(&wr, LIMIT_MANIFEST_BYTES);
+    enum status status = fill_manifest(p, m, tb);
+    if (!status)
+        status = manifest_build(m, &wr, &p->version, &p->diag);
+    if (!status)
+        p->manifest = writer_take(&wr, &p->manifest_size);
+    writer_deinit(&wr);
+    free(m);
+    return status;
+}
+
+static enum status parse_model(struct publish *p, const struct source *source,
+                               struct model **out)
+{
+    struct model_part parts[LIMIT_MANIFEST_FILES];
+    struct diag words = {""};
+    size_t count = fileset_count(p->files);
+    for (size_t i = 0; i < count; i++)
+        parts[i] = (struct model_part){p->paths[i], fileset_offset(p->files, i),
+                                       fileset_length(p->files, i)};
+    enum status status = model_parse(source, parts, count, out, &words);
+    const struct model_file *bad = status ? NULL : model_unreadable(*out);
+    if (bad)
+        snprintf(p->warning, sizeof(p->warning),
+                 "%.60s is taken as plain bytes: %s", bad->path, words.text);
+    return status;
+}
+
+static enum status make_full(struct publish *p, struct make_input *input)
+{
+    atomic_store(&p->stage, PUBLISH_FULL);
+    enum status status =
+        make_update(p->places, input, &p->job, &p->updates[0], &p->diag);
+    if (!status)
+        p->update_count = 1;
+    return status;
+}
+
+/* A direct update that cannot be made, or is no smaller, is no failure. */
+static enum status make_direct(struct publish *p, struct make_input *input,
+                               const struct hash *base)
+{
+    struct content *content = NULL;
+    struct model *model = NULL;
+    struct diag ignored = {""};
+    atomic_store(&p->stage, PUBLISH_DIRECT);
+    enum status status =
+        content_open(p->places, base, &p->job, &content, &ignored);
+    if (!status)
+        status = content_model(content, &model, NULL);
+    if (!status) {
+        struct made_update *made = &p->updates[p->update_count];
+        input->params.base = &content->source;
+        input->params.base_model = model;
+        input->params.base_leaves =
+            content->has_manifest ? content->manifest.leaves : NULL;
+        input->bytes_max = p->updates[0].bytes;
+        status = make_update(p->places, input, &p->job, made, &ignored);
+        if (!status)
+            p->update_count++;
+    }
+    model_free(model);
+    content_close(content);
+    return status == STATUS_CLOSED || status == STATUS_NO_MEMORY ? status
+                                                                 : STATUS_OK;
+}
+
+static enum status make_updates(struct publish *p, const struct source *source,
+                                const struct tree_builder *tb)
+{
+    struct model *model = NULL;
+    enum status status = parse_model(p, source, &model);
+    struct make_input input = {
+        .params = {.target = source,
+                   .target_model = model,
+                   .target_leaves = tb->leaves,
+                   .effort = UPDATE_EFFORT_SMALL},
+        .model = p->model,
+        .uptime_s = p->uptime_s,
+        .mark = &p->mark,
+    };
+    if (!status)
+        status = make_full(p, &input);
+    for (size_t i = 0; i < p->base_count && !status; i++)
+        if (!hash_equal(&p->bases[i], &p->tree))
+            status = make_direct(p, &input, &p->bases[i]);
+    model_free(model);
+    return status;
+}
+
+static enum status check_names(struct publish *p)
+{
+    if (!name_is_model(bytes_of_text(p->model)))
+        return diag_fail(&p->diag, STATUS_USAGE, "\"%s\" is no model name",
+                         p->model);
+    for (size_t i = 0; i < fileset_count(p->files); i++)
+        if (!name_is_path(bytes_of_text(p->paths[i])))
+            return diag_fail(&p->diag, STATUS_USAGE,
+                             "\"%.100s\" cannot be a file of a version: its "
+                             "parts are of A-Z a-z 0-9 . _ - and begin with "
+                             "none of . and -",
+                             p->paths[i]);
+    return STATUS_OK;
+}
+
+static enum status take_in(struct publish *p, const struct source *source,
+                           struct tree_builder *tb)
+{
+    p->size = source->size;
+    atomic_store(&p->mark.total, source->size);
+    if (p->quota_bytes && source->size > p->quota_bytes)
+        return diag_fail(&p->diag, STATUS_NO_SPACE,
+                         "the version has %llu bytes, the quota is %llu",
+                         (unsigned long long)source->size,
+                         (unsigned long long)p->quota_bytes);
+    enum status status = hash_files(p, source, tb);
+    if (status)
+        return status;
+    if (p->has_latest && hash_equal(&p->latest_tree, &p->tree)) {
+        p->unchanged = true;
+        return STATUS_OK;
+    }
+    status = build_manifest(p, tb);
+    return status ? status : make_updates(p, source, tb);
+}
+
+void publish_run(struct publish *p)
+{
+    struct tree_builder tb;
+    memset(&tb, 0, sizeof(tb));
+    struct source source = fileset_source(p->files);
+    p->status = check_names(p);
+    if (!p->status)
+        p->status = take_in(p, &source, &tb);
+    if (p->status == STATUS_TRUNCATED || p->status == STATUS_MISMATCH)
+        diag_fail(&p->diag, p->status, "a file changed while it was read");
+    tree_builder_deinit(&tb);
+}
