@@ -807,6 +807,12 @@ void sim_crash(struct sim *sim, unsigned index)
     }
 }
 
+void sim_stop(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->node_count; i++)
+        sim_crash(sim, i);
+}
+
 static bool allocate(struct sim *sim)
 {
     sim->chunk = malloc(CHUNK_BYTES);

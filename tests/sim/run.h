@@ -83,6 +83,9 @@ void sim_boot(struct sim *sim, unsigned node);
 /* Power off: what is not durable is gone; its connections break. */
 void sim_crash(struct sim *sim, unsigned node);
 
+/* Ends all nodes: actors are told nothing any more. */
+void sim_stop(struct sim *sim);
+
 /* Runs until the virtual time, or until done(ctx) is true after an event.
  * False when the time came first. */
 typedef bool sim_done_fn(struct sim *sim, void *ctx);
