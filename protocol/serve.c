@@ -551,7 +551,7 @@ static void tell_haves(struct transfer *t)
         }
         if (sent)
             link->have_ns = t->now;
-        if (sent)
+        if (t->now >= from) /* what was left out waits its turn */
             from = t->now + HAVE_INTERVAL_NS;
         if (more && from < t->have_due_ns)
             t->have_due_ns = from;
