@@ -87,7 +87,7 @@ bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at)
     return record->base_size == record->size;
 }
 
-bool segment_piece_prefix(const struct segment_piece *piece, uint32_t taken,
+bool segment_piece_prefix(const struct segment_piece *piece, uint32_t room,
                           uint64_t *offset, uint32_t *size)
 {
     const struct update_record *record = piece->record;
@@ -99,9 +99,8 @@ bool segment_piece_prefix(const struct segment_piece *piece, uint32_t taken,
     uint64_t high = from + piece->size + SEGMENT_PREFIX_MARGIN;
     if (high > record->base_size)
         high = record->base_size;
-    if (low >= high || taken >= SEGMENT_PREFIX_MAX)
+    if (low >= high || !room)
         return false;
-    uint64_t room = SEGMENT_PREFIX_MAX - taken;
     *offset = record->base_offset + low;
     *size = (uint32_t)(high - low < room ? high - low : room);
     return true;

@@ -16,10 +16,16 @@ enum segment_kind {
 };
 
 /* Around the base bytes that correspond to a bytes piece, this much more of
- * its record's base is its prefix, too; all prefixes of a segment together are
- * cut at SEGMENT_PREFIX_MAX. */
+ * its record's base is its prefix, too. */
 #define SEGMENT_PREFIX_MARGIN 65536u
-#define SEGMENT_PREFIX_MAX    (4u << 20)
+
+/* Most bytes of the base that a segment of so many target bytes may have as
+ * prefix: what is read stays in proportion to what comes out. */
+static inline uint32_t segment_prefix_max(uint32_t size)
+{
+    uint64_t max = (1u << 20) + 16 * (uint64_t)size;
+    return max < UPDATE_PREFIX_MAX ? (uint32_t)max : UPDATE_PREFIX_MAX;
+}
 
 /* The part of one record that lies in a segment. */
 struct segment_piece {
@@ -62,8 +68,9 @@ uint64_t segment_piece_base(const struct segment_piece *piece, uint32_t at);
 bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at);
 
 /* The stretch of the base that is prefix for a BYTES piece; false when there
- * is none. taken is what earlier pieces of the segment use. */
-bool segment_piece_prefix(const struct segment_piece *piece, uint32_t taken,
+ * is none. room is what the segment's prefix may still take: it is cut there.
+ */
+bool segment_piece_prefix(const struct segment_piece *piece, uint32_t room,
                           uint64_t *offset, uint32_t *size);
 
 #endif

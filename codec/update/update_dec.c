@@ -125,7 +125,7 @@ static enum status segment_dec_frame(struct segment_dec *sd)
 {
     struct update_dec *dec = sd->dec;
     uint64_t offset = reader_varint(&sd->rd);
-    uint64_t size = reader_varint_max(&sd->rd, UPDATE_PREFIX_MAX);
+    uint64_t size = reader_varint_max(&sd->rd, segment_prefix_max(sd->size));
     struct bytes frame = reader_bytes(&sd->rd, reader_left(&sd->rd));
     enum status status = reader_finish(&sd->rd);
     if (!status && !size && offset)
@@ -160,8 +160,8 @@ static enum status segment_dec_needs(struct segment_dec *sd,
         if (piece.record->mode == UPDATE_DIFF)
             needs->diff += piece.size;
         needs->floats |= segment_piece_elems(&piece) > 0;
-        if (!segment_piece_prefix(&piece, (uint32_t)prefix->size, &offset,
-                                  &size))
+        uint32_t room = segment_prefix_max(sd->size) - (uint32_t)prefix->size;
+        if (!segment_piece_prefix(&piece, room, &offset, &size))
             continue;
         enum status status = update_dec_append(sd->dec, prefix, offset, size);
         if (status)

@@ -20,8 +20,9 @@
 /* Stretch of the base that a whole-segment frame looks at: at least, and so
  * many times the segment. */
 #define ENC_PREFIX_MIN   (1u << 20)
+#define ENC_PREFIX_MAX   (4u << 20)
 #define ENC_PREFIX_FAST  2u
-#define ENC_PREFIX_SMALL 4u
+#define ENC_PREFIX_SMALL 16u
 
 /* How records were used by the segments coded so far. */
 #define ENC_USED_PIECES 1u
@@ -44,6 +45,8 @@ struct update_enc {
     struct writer plain;  /* streams of the segment, see segment.h */
     struct writer diff;
     struct writer prefix;
+    uint32_t prefix_max; /* of the segment */
+    bool matched;        /* its pieces are same, or deltas to a base */
 };
 
 enum status update_enc_new(const struct update_enc_params *params,
@@ -283,13 +286,13 @@ static enum status enc_piece_bytes(struct update_enc *enc,
     uint64_t offset;
     uint32_t size;
     writer_bytes(&enc->plain, target, piece->size);
-    if (!segment_piece_prefix(piece, (uint32_t)enc->prefix.size, &offset,
-                              &size))
+    uint32_t room = enc->prefix_max - (uint32_t)enc->prefix.size;
+    if (!segment_piece_prefix(piece, room, &offset, &size))
         return writer_status(&enc->plain);
-    uint8_t *room = writer_reserve(&enc->prefix, size);
+    uint8_t *out = writer_reserve(&enc->prefix, size);
     if (writer_status(&enc->prefix))
         return writer_status(&enc->prefix);
-    return source_read(enc->params.base, offset, room, size);
+    return source_read(enc->params.base, offset, out, size);
 }
 
 static enum status enc_piece_floats(struct update_enc *enc,
@@ -374,11 +377,17 @@ static enum status enc_pieces(struct update_enc *enc, uint32_t index)
     enum status status = STATUS_OK;
     bool floats = false;
     enc->plain.size = enc->diff.size = enc->prefix.size = enc->out.size = 0;
+    enc->prefix_max =
+        segment_prefix_max(update_segment_target_size(&enc->header, index));
+    enc->matched = true;
     if (enc->fast)
         fast_enc_begin(enc->fast);
     enc_walk(enc, index, &walk);
     while (!status && segment_walk_next(&walk, &piece)) {
         floats |= segment_piece_elems(&piece) > 0;
+        enc->matched &= piece.record->mode == UPDATE_SAME ||
+                        (piece.record->mode == UPDATE_FLOAT &&
+                         piece.record->coding.mode == FAST_DELTA);
         status = enc_piece(enc, &piece, enc_place(enc, index, &piece));
     }
     writer_u8(&enc->out, SEGMENT_PIECES);
@@ -405,8 +414,8 @@ static void enc_prefix_range(const struct update_enc *enc, uint32_t index,
                          ? ENC_PREFIX_FAST
                          : ENC_PREFIX_SMALL;
     uint64_t room = times * update_segment_target_size(&enc->header, index);
-    if (room < ENC_PREFIX_MIN)
-        room = ENC_PREFIX_MIN;
+    room = room < ENC_PREFIX_MIN ? ENC_PREFIX_MIN : room;
+    room = room > ENC_PREFIX_MAX ? ENC_PREFIX_MAX : room;
     enc_walk(enc, index, &walk);
     while (segment_walk_next(&walk, &piece)) {
         const struct update_record *record = piece.record;
@@ -468,6 +477,8 @@ static enum status enc_frame(struct update_enc *enc, uint32_t index, bool *kept)
     struct bytes in =
         bytes_of(enc->target, update_segment_target_size(&enc->header, index));
     bool small = enc->header.target.size <= (1u << 20);
+    if (!small && enc->matched && enc->out.size < in.size - in.size / 4)
+        return STATUS_OK;
     enc_prefix_range(enc, index, &offset, &size);
     enum status status = enc_load_prefix(enc, offset, size);
     if (!status)
@@ -476,9 +487,9 @@ static enum status enc_frame(struct update_enc *enc, uint32_t index, bool *kept)
         return status;
     size_t quick = enc->other.size;
     enc_keep_smaller(enc, kept);
-    size_t reach = enc->out.size + enc->out.size / (small ? 1 : 8);
     bool noise = quick > in.size - in.size / 8;
-    if (quick > reach || (noise && !small && !*kept))
+    size_t reach = enc->out.size + enc->out.size / (small && !noise ? 1 : 9);
+    if (quick > reach)
         return STATUS_OK;
     status = enc_frame_at(enc, in, offset, enc_level(enc, in.size));
     if (!status)
