@@ -13,7 +13,8 @@
 /* A tensor of either side while matching. */
 struct match_node {
     const struct tensor *tensor;
-    struct match_node *other; /* its counterpart, NULL: none yet */
+    struct match_node *other;  /* its counterpart, NULL: none yet */
+    const struct tensor *like; /* of its name, in a shape that does not fit */
     struct hash content;
     bool hashed;
 };
@@ -121,8 +122,13 @@ static bool match_names(struct matcher *ma)
     for (size_t i = 0; i < ma->target.count; i++) {
         struct match_node *node = &ma->target.nodes[i];
         struct match_node *base = match_find_name(&ma->base, node->tensor);
-        if (!base || base->other || !match_fits(node->tensor, base->tensor))
+        if (!base || base->other ||
+            !match_same_kind(node->tensor, base->tensor))
             continue;
+        if (!match_fits(node->tensor, base->tensor)) {
+            node->like = base->tensor;
+            continue;
+        }
         match_pair(node, base);
         found++;
     }
@@ -278,24 +284,21 @@ static enum status match_add_tensor(struct matcher *ma,
 {
     const struct tensor *tensor = node->tensor;
     const struct tensor *base = node->other ? node->other->tensor : NULL;
-    uint64_t common = 0;
-    if (base)
-        common = base->size < tensor->size ? base->size : tensor->size;
-    enum status status =
-        match_add(ma, (struct match){
-                          .target_offset = tensor->offset,
-                          .size = common,
-                          .base_offset = base ? base->offset : 0,
-                          .base_size = common,
-                          .tensor = tensor,
-                      });
-    if (status)
-        return status;
-    return match_add(ma, (struct match){
-                             .target_offset = tensor->offset + common,
-                             .size = tensor->size - common,
-                             .tensor = tensor,
-                         });
+    struct match old = {.target_offset = tensor->offset, .tensor = tensor};
+    struct match new = {.tensor = tensor};
+    if (base) {
+        old.size = base->size < tensor->size ? base->size : tensor->size;
+        old.base_offset = base->offset;
+        old.base_size = old.size;
+    }
+    new.target_offset = tensor->offset + old.size;
+    new.size = tensor->size - old.size;
+    if (!base && node->like) {
+        new.base_offset = node->like->offset;
+        new.base_size = node->like->size;
+    }
+    enum status status = match_add(ma, old);
+    return status ? status : match_add(ma, new);
 }
 
 /* The index-th stretch of a file that belongs to no tensor. */

@@ -9,8 +9,8 @@
 
 /* One range of the target. Ranges are in order, none empty, and cover it.
  * base_size is 0 for a range without base; equal to size where the bytes of
- * both correspond one to one (always so for a tensor with a base); else the
- * base range is merely like it. */
+ * both correspond one to one; else the base range is merely like it (what is
+ * no tensor, and a tensor of the same name in a shape that does not fit). */
 struct match {
     uint64_t target_offset;
     uint64_t size;

@@ -1,12 +1,15 @@
 /* Measures matched ranges in stretches of bounded size. */
 #include "codec/update/plan.h"
 
-#include "codec/update/header.h"
+#include "codec/lossless/bytes.h"
+#include "codec/update/segment.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define PLAN_STRETCH 65536u
+/* Prefix of a sample tried as bytes. */
+#define PLAN_PREFIX (1u << 20)
 /* Float tensors below this size are not worth a coding of their own. */
 #define PLAN_FLOAT_SIZE_MIN 64u
 /* An unchanged range this small is coded along with its changed neighbours. */
@@ -16,6 +19,7 @@
 struct plan_coding {
     size_t index;
     uint64_t seen;
+    uint64_t like; /* bytes it may take over a base that is merely like it */
 };
 
 struct planner {
@@ -29,7 +33,7 @@ struct planner {
     uint64_t seen; /* bytes measured, for progress */
 };
 
-static const struct plan_coding plan_no_coding = {SIZE_MAX, 0};
+static const struct plan_coding plan_no_coding = {SIZE_MAX, 0, 0};
 
 /* What was found out about one range. */
 struct plan_measure {
@@ -221,6 +225,49 @@ static enum status plan_bytes(struct planner *pl, const struct match *match,
     return planner_add(pl, &record, plan_no_coding);
 }
 
+/* A part's bytes for the whole of which it was seen. */
+static uint64_t plan_scale(uint64_t bytes, uint64_t size, uint64_t seen)
+{
+    if (seen == size)
+        return bytes;
+    return (uint64_t)((double)bytes * (double)size / (double)seen);
+}
+
+/* What a sample takes as bytes over a base of another shape: a tensor that lost
+ * columns has all its rows in the old one. */
+static enum status plan_try_like(struct planner *pl,
+                                 const struct update_record *record,
+                                 uint64_t *bytes)
+{
+    struct update_record probe = *record;
+    struct segment_piece piece = {.record = &probe};
+    struct writer frame;
+    uint64_t offset;
+    uint32_t size;
+    probe.mode = UPDATE_BYTES;
+    piece.size =
+        record->size < PLAN_STRETCH ? (uint32_t)record->size : PLAN_STRETCH;
+    piece.target_offset =
+        record->target_offset + (record->size - piece.size) / 2;
+    if (!segment_piece_prefix(&piece, PLAN_PREFIX, &offset, &size))
+        return STATUS_OK;
+    uint8_t *prefix = malloc(size);
+    if (!prefix)
+        return STATUS_NO_MEMORY;
+    writer_init_heap(&frame, 2 * PLAN_STRETCH);
+    enum status status = source_read(pl->in->base, offset, prefix, size);
+    if (!status)
+        status = source_read(pl->in->target, piece.target_offset, pl->target,
+                             piece.size);
+    if (!status)
+        status = bytes_encode(bytes_of(pl->target, piece.size),
+                              bytes_of(prefix, size), 3, &frame);
+    *bytes = plan_scale(frame.size, record->size, piece.size);
+    writer_deinit(&frame);
+    free(prefix);
+    return status;
+}
+
 static enum status plan_floats(struct planner *pl, const struct match *match,
                                const struct plan_measure *me)
 {
@@ -232,12 +279,14 @@ static enum status plan_floats(struct planner *pl, const struct match *match,
         .mode = UPDATE_FLOAT,
         .dtype = match->tensor->dtype,
     };
-    struct plan_coding coding = {.seen = me->bytes};
+    struct plan_coding coding = {.seen = me->bytes, .like = match->size};
     if (me->equal) {
         record.mode = UPDATE_SAME;
         return planner_add(pl, &record, plan_no_coding);
     }
     enum status status = fast_plan_add(pl->floats, pl->stats, &coding.index);
+    if (!status && match->base_size && match->base_size != match->size)
+        status = plan_try_like(pl, &record, &coding.like);
     if (status)
         return status;
     return planner_add(pl, &record, coding);
@@ -256,14 +305,6 @@ static enum status plan_match(struct planner *pl, const struct match *match)
     return floats ? plan_floats(pl, match, &me) : plan_bytes(pl, match, &me);
 }
 
-/* A part's bytes for the whole of which it was seen. */
-static uint64_t plan_scale(uint64_t bytes, uint64_t size, uint64_t seen)
-{
-    if (seen == size)
-        return bytes;
-    return (uint64_t)((double)bytes * (double)size / (double)seen);
-}
-
 /* The coding of one float record, or bytes where coding gains nothing. */
 static void plan_settle(struct planner *pl, uint32_t i)
 {
@@ -273,9 +314,9 @@ static void plan_settle(struct planner *pl, uint32_t i)
         return;
     uint64_t bits = fast_plan_coding(pl->floats, coding.index, &record->coding);
     uint64_t bytes = plan_scale(bits / 8, record->size, coding.seen);
-    if (bytes >= record->size - record->size / 64) {
+    if (bytes >= record->size - record->size / 64 || bytes > coding.like) {
         record->mode = UPDATE_BYTES;
-        pl->out->coded_size += record->size;
+        pl->out->coded_size += coding.like;
         return;
     }
     if (record->coding.mode == FAST_FULL)

@@ -87,21 +87,49 @@ bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at)
     return record->base_size == record->size;
 }
 
+/* at of size bytes as a place in other bytes, rounded down; in integers that
+ * never overflow: sizes are at most 2^36. */
+static uint64_t segment_scale(uint64_t at, uint64_t size, uint64_t other)
+{
+    while (size >> 24) {
+        size >>= 1;
+        other >>= 1;
+    }
+    return at * (other / size) + at * (other % size) / size;
+}
+
+bool segment_piece_like(const struct segment_piece *piece, uint64_t *low,
+                        uint64_t *high)
+{
+    const struct update_record *record = piece->record;
+    uint64_t from = piece->target_offset - record->target_offset;
+    uint64_t to = from + piece->size;
+    if (!record->base_size)
+        return false;
+    if (record->base_size != record->size) {
+        from = segment_scale(from, record->size, record->base_size);
+        to = segment_scale(to, record->size, record->base_size);
+    }
+    *low = record->base_offset + from;
+    *high = record->base_offset + to;
+    return true;
+}
+
 bool segment_piece_prefix(const struct segment_piece *piece, uint32_t room,
                           uint64_t *offset, uint32_t *size)
 {
     const struct update_record *record = piece->record;
-    if (record->mode != UPDATE_BYTES || !record->base_size)
+    uint64_t low, high, end = record->base_offset + record->base_size;
+    if (record->mode != UPDATE_BYTES || !room ||
+        !segment_piece_like(piece, &low, &high))
         return false;
-    uint64_t from = piece->target_offset - record->target_offset;
-    uint64_t low =
-        from > SEGMENT_PREFIX_MARGIN ? from - SEGMENT_PREFIX_MARGIN : 0;
-    uint64_t high = from + piece->size + SEGMENT_PREFIX_MARGIN;
-    if (high > record->base_size)
-        high = record->base_size;
-    if (low >= high || !room)
+    uint64_t before = low - record->base_offset;
+    low -= before < SEGMENT_PREFIX_MARGIN ? before : SEGMENT_PREFIX_MARGIN;
+    high += SEGMENT_PREFIX_MARGIN;
+    high = high < end ? high : end;
+    if (low >= high)
         return false;
-    *offset = record->base_offset + low;
+    *offset = low;
     *size = (uint32_t)(high - low < room ? high - low : room);
     return true;
 }

@@ -67,6 +67,11 @@ uint64_t segment_piece_base(const struct segment_piece *piece, uint32_t at);
  * where they begin. */
 bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at);
 
+/* The base bytes that lie where the piece's do, from *low to *high: in
+ * proportion where the record's base has another size. False without a base. */
+bool segment_piece_like(const struct segment_piece *piece, uint64_t *low,
+                        uint64_t *high);
+
 /* The stretch of the base that is prefix for a BYTES piece; false when there
  * is none. room is what the segment's prefix may still take: it is cut there.
  */

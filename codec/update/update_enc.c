@@ -418,12 +418,11 @@ static void enc_prefix_range(const struct update_enc *enc, uint32_t index,
     room = room > ENC_PREFIX_MAX ? ENC_PREFIX_MAX : room;
     enc_walk(enc, index, &walk);
     while (segment_walk_next(&walk, &piece)) {
-        const struct update_record *record = piece.record;
-        uint64_t at = segment_piece_base(&piece, 0);
-        if (!record->base_size || at >= base_size)
+        uint64_t from, to;
+        if (!segment_piece_like(&piece, &from, &to))
             continue;
-        low = at < low ? at : low;
-        high = at + piece.size > high ? at + piece.size : high;
+        low = from < low ? from : low;
+        high = to > high ? to : high;
     }
     if (low >= high) {
         low = update_segment_offset(&enc->header, index);

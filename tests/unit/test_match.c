@@ -141,6 +141,25 @@ static void first_rows_are_kept_when_a_tensor_grows_or_shrinks(void **state)
     side_close(&target);
 }
 
+static void a_shape_that_does_not_fit_is_merely_like_the_old_one(void **state)
+{
+    const struct tiny_tensor old[] = {{"w", DTYPE_F32, 40, 16, 1, 0, 0, 0}};
+    const struct tiny_tensor new[] = {{"w", DTYPE_F32, 40, 12, 1, 0, 0, 0}};
+    struct side base, target;
+    struct match_list list;
+    (void)state;
+    side_open(&base, old, 1);
+    side_open(&target, new, 1);
+    run(&base, &target, &list);
+    const struct match *m = find(&list, "w", 0);
+    assert_int_equal(m->size, 40 * 12 * 4);
+    assert_int_equal(m->base_offset, offset_of(&base, "w"));
+    assert_int_equal(m->base_size, 40 * 16 * 4);
+    match_list_free(&list);
+    side_close(&base);
+    side_close(&target);
+}
+
 static void equal_content_matches_under_another_name(void **state)
 {
     const struct tiny_tensor old[] = {{"x.0", DTYPE_F32, 8, 8, 1, 0, 0, 0},
@@ -234,6 +253,7 @@ int main(void)
         cmocka_unit_test(names_match_wherever_they_lie),
         cmocka_unit_test(another_dtype_is_no_match),
         cmocka_unit_test(first_rows_are_kept_when_a_tensor_grows_or_shrinks),
+        cmocka_unit_test(a_shape_that_does_not_fit_is_merely_like_the_old_one),
         cmocka_unit_test(equal_content_matches_under_another_name),
         cmocka_unit_test(a_renamed_and_trained_tensor_matches_by_shape),
         cmocka_unit_test(opaque_contents_match_as_wholes),

@@ -271,6 +271,31 @@ static void every_bit_pattern_comes_back(void **state)
     content_free(&target);
 }
 
+/* Each row of the new tensor is the first part of an old row; the file is too
+ * large for one segment, and everything moved. */
+static void lost_columns_are_found_in_the_old_tensor(void **state)
+{
+    const struct tiny_tensor old[] = {
+        {"a", DTYPE_F32, 500, 500, 1, 0, 0, 0},
+        {"b", DTYPE_F32, 800, 480, 2, 0, 0, 0},
+    };
+    const struct tiny_tensor new[] = {
+        {"b", DTYPE_F32, 800, 360, 3, 0, 0, 0},
+        {"a", DTYPE_F32, 500, 500, 1, 0, 0, 0},
+    };
+    struct content base, target;
+    (void)state;
+    content_model(&base, old, 2);
+    content_model(&target, new, 2);
+    const uint8_t *from = base.data + base.model->tensors[1].offset;
+    uint8_t *to = target.data + target.model->tensors[0].offset;
+    for (size_t row = 0; row < 800; row++)
+        memcpy(to + row * 360 * 4, from + row * 480 * 4, (size_t)360 * 4);
+    assert_in_range(round_trip(&base, &target), 1, 20000);
+    content_free(&base);
+    content_free(&target);
+}
+
 static void odd_contents_round_trip(void **state)
 {
     static const size_t sizes[] = {0, 1, 2, 65535, 65536, 65537, 300001};
@@ -722,6 +747,7 @@ int main(void)
         cmocka_unit_test(changed_structures_round_trip),
         cmocka_unit_test(another_dtype_round_trips),
         cmocka_unit_test(every_bit_pattern_comes_back),
+        cmocka_unit_test(lost_columns_are_found_in_the_old_tensor),
         cmocka_unit_test(odd_contents_round_trip),
         cmocka_unit_test(moved_bytes_are_found_in_the_base),
         cmocka_unit_test(elements_cut_by_segments_come_back),
