@@ -19,7 +19,7 @@ mkdir -p build-demo
 (
     cd build-demo
     [ -f Makefile ] || ../configure -q CFLAGS='-O2 -g'
-    make -s -j"$(nproc)" deltameshd deltamesh
+    make -s -j"$(nproc)"
 ) >build-demo/build.log 2>&1 || {
     tail -n 40 build-demo/build.log
     exit 1
