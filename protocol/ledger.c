@@ -315,6 +315,25 @@ static void tell(struct node *n, enum node_event event, struct bytes text,
     (void)outbox_put(&n->outbox, &action);
 }
 
+static void learn_addresses(struct node *n, const struct slot_author *author)
+{
+    struct node_id node;
+    struct body_status *body = malloc(sizeof *body);
+    memcpy(node.b, author->b, sizeof node.b);
+    if (body && !trust_status_get(n->trust, &node, body))
+        peer_learn_addresses(n, &node, body);
+    free(body);
+}
+
+/* Our labels decide what we are to run. */
+static bool is_own_cert(const struct node *n, const struct trust_verdict *v,
+                        struct bytes name)
+{
+    char hex[NODE_ID_HEX_SIZE];
+    node_id_hex(&n->id, hex);
+    return v->kind == RECORD_CERT && bytes_equal(name, bytes_of_text(hex));
+}
+
 /* What follows from a record's being in force, by its kind. */
 static void on_commit(struct node *n, const struct trust_verdict *v)
 {
@@ -333,13 +352,15 @@ static void on_commit(struct node *n, const struct trust_verdict *v)
                    (unsigned long long)v->seq);
         break;
     case RECORD_STATUS:
-        n->roster_stale = true;
+        learn_addresses(n, &v->author);
         tell(n, NODE_EVENT_STATUS, bytes_of(NULL, 0), &v->author);
         break;
     default:
         break;
     }
-    if (v->kind != RECORD_STATUS)
+    bool decides = v->kind == RECORD_FLEET || v->kind == RECORD_VERSION ||
+                   v->kind == RECORD_CHANNEL || is_own_cert(n, v, name);
+    if (decides)
         n->shelf.stale = true;
 }
 

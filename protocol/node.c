@@ -166,21 +166,8 @@ static void learn_roster(struct node *n)
     struct body_status *body = malloc(sizeof *body);
     struct node_id node;
     size_t cursor = 0;
-    if (!body)
-        return;
-    while (trust_status_next(n->trust, &cursor, &node, body)) {
-        char addr[LIMIT_ADDR_BYTES + 1];
-        for (size_t i = 0; i < body->address_count; i++) {
-            struct bytes text = body->addresses[i];
-            if (!text.size || text.size > LIMIT_ADDR_BYTES ||
-                memchr(text.data, 0, text.size) || node_id_equal(&node, &n->id))
-                continue;
-            memcpy(addr, text.data, text.size);
-            addr[text.size] = '\0';
-            if (links_add(n->links, addr, LINKS_ROSTER, &node, n->now_ns))
-                break;
-        }
-    }
+    while (body && trust_status_next(n->trust, &cursor, &node, body))
+        peer_learn_addresses(n, &node, body);
     free(body);
 }
 
@@ -203,10 +190,6 @@ static void settle(struct node *n)
         return;
     shelf_settle(n);
     ledger_tick(n);
-    if (n->roster_stale) {
-        n->roster_stale = false;
-        learn_roster(n);
-    }
     struct links_entry *entry;
     while ((entry = links_next(n->links, n->now_ns)))
         dial(n, entry);
@@ -247,8 +230,8 @@ enum status node_start(struct node *n, uint64_t now_ns)
     if (status)
         return status;
     n->started = true;
-    n->roster_stale = true;
     n->shelf.stale = true;
+    learn_roster(n);
     settle(n);
     return STATUS_OK;
 }
@@ -260,6 +243,13 @@ static size_t host_size(const char *addr)
 {
     const char *colon = strrchr(addr, ':');
     return colon ? (size_t)(colon - addr) : strlen(addr);
+}
+
+/* Daemons on one machine may come all at once. */
+static bool is_loopback(const char *addr)
+{
+    return !strncmp(addr, "127.", 4) || !strncmp(addr, "[::1]", 5) ||
+           !strncmp(addr, "[::ffff:127.", 12);
 }
 
 /* Room for one more that has not shaken hands? */
@@ -275,7 +265,8 @@ static bool half_open_room(const struct node *n, const char *addr)
         if (host_size(p->addr) == size && !memcmp(p->addr, addr, size))
             same++;
     }
-    return all < LIMIT_LINKS_HALF_OPEN && same < LIMIT_LINKS_HALF_OPEN_ADDRESS;
+    return all < LIMIT_LINKS_HALF_OPEN &&
+           (same < LIMIT_LINKS_HALF_OPEN_ADDRESS || is_loopback(addr));
 }
 
 enum status node_accept(struct node *n, const char *peer_addr, uint64_t now_ns,

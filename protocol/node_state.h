@@ -15,6 +15,7 @@
 #include "protocol/trust.h"
 
 #define NODE_LOG_FOLDS 16u
+#define NODE_BANS      32u
 
 struct node {
     struct crypto_sign_key key;
@@ -29,7 +30,6 @@ struct node {
 
     uint64_t now_ns, start_ns;
     bool started;
-    bool roster_stale; /* statuses changed */
 
     struct outbox outbox;
     struct trust *trust;
@@ -45,6 +45,13 @@ struct node {
 
     struct message *in, *out; /* scratch: being read, being written */
     uint8_t *plain;           /* scratch: LIMIT_FRAME_PLAIN_BYTES */
+
+    /* Who broke the protocol is not let in again before. */
+    struct {
+        struct node_id node;
+        uint64_t until_ns;
+    } bans[NODE_BANS];
+    size_t ban_next;
 
     /* Link messages at info, to fold flaps. */
     struct {

@@ -89,6 +89,31 @@ static enum node_log_level fold(struct node *n, const struct node_id *node)
     return NODE_LOG_INFO;
 }
 
+/* The same for a warning. */
+static enum node_log_level fold_warning(struct node *n,
+                                        const struct node_id *node)
+{
+    return fold(n, node) == NODE_LOG_INFO ? NODE_LOG_WARN : NODE_LOG_DEBUG;
+}
+
+static void ban(struct node *n, const struct peer *p)
+{
+    if (!p->known)
+        return;
+    n->bans[n->ban_next].node = p->node;
+    n->bans[n->ban_next].until_ns = n->now_ns + PEER_BAN_NS;
+    n->ban_next = (n->ban_next + 1) % NODE_BANS;
+}
+
+static bool is_banned(const struct node *n, const struct node_id *node)
+{
+    for (size_t i = 0; i < NODE_BANS; i++)
+        if (n->bans[i].until_ns > n->now_ns &&
+            node_id_equal(&n->bans[i].node, node))
+            return true;
+    return false;
+}
+
 static void tell_link(struct node *n, const struct peer *p,
                       enum node_event event, const char *text)
 {
@@ -175,8 +200,9 @@ void peer_punish(struct node *n, struct peer *p, const char *text)
         return;
     p->punished = true;
     n->counters.strikes++;
-    outbox_log(&n->outbox, NODE_LOG_WARN, "closing the link to %s: %s", p->addr,
-               text);
+    outbox_log(&n->outbox, fold_warning(n, &p->node),
+               "closing the link to %s: %s", p->addr, text);
+    ban(n, p);
     peer_bye(n, p, MESSAGE_BYE_PROTOCOL, STATUS_CORRUPT, text);
 }
 
@@ -452,6 +478,11 @@ static void judge(struct node *n, struct peer *p)
                  "the address is our own");
         return;
     }
+    if (is_banned(n, &p->node)) {
+        peer_bye(n, p, MESSAGE_BYE_PROTOCOL, STATUS_REFUSED,
+                 "this node broke the protocol a moment ago");
+        return;
+    }
     if (!admits(n, p, &reason, &text)) {
         peer_bye(n, p, reason, STATUS_REFUSED, text);
         return;
@@ -539,6 +570,24 @@ static void on_up(struct node *n, struct peer *p)
         digest_ping(n, p);
 }
 
+void peer_learn_addresses(struct node *n, const struct node_id *node,
+                          const struct body_status *status)
+{
+    char addr[LIMIT_ADDR_BYTES + 1];
+    if (node_id_equal(node, &n->id))
+        return;
+    for (size_t i = 0; i < status->address_count; i++) {
+        struct bytes text = status->addresses[i];
+        if (!text.size || text.size > LIMIT_ADDR_BYTES ||
+            memchr(text.data, 0, text.size))
+            continue;
+        memcpy(addr, text.data, text.size);
+        addr[text.size] = '\0';
+        if (links_add(n->links, addr, LINKS_ROSTER, node, n->now_ns))
+            return; /* no room: those known will do */
+    }
+}
+
 void peer_judge_all(struct node *n)
 {
     for (size_t i = 0; i < n->peer_count; i++) {
@@ -577,8 +626,9 @@ static void on_bye(struct node *n, struct peer *p)
         entry->self = true;
     if (m->reason == MESSAGE_BYE_REVOKED || m->reason == MESSAGE_BYE_WIRE ||
         m->reason == MESSAGE_BYE_CERTIFICATE)
-        outbox_log(&n->outbox, NODE_LOG_WARN, "%s refuses this node: %s",
-                   p->addr, size ? text : "no reason given");
+        outbox_log(&n->outbox, fold_warning(n, &p->node),
+                   "%s refuses this node: %s", p->addr,
+                   size ? text : "no reason given");
     peer_close(n, p, STATUS_CLOSED,
                m->reason == MESSAGE_BYE_DUPLICATE ? "" : why);
 }
@@ -673,10 +723,15 @@ static void on_session_error(struct node *n, struct peer *p, enum status status,
                              const struct diag *diag)
 {
     const char *text = diag->text[0] ? diag->text : status_text(status);
-    if (p->up)
-        p->punished = status != STATUS_NO_MEMORY;
-    if (p->up || p->outgoing)
-        outbox_log(&n->outbox, p->up ? NODE_LOG_WARN : NODE_LOG_DEBUG,
+    bool loud = p->up || status == STATUS_UNSUPPORTED;
+    if (p->up && status != STATUS_NO_MEMORY) {
+        p->punished = true;
+        n->counters.strikes++;
+        ban(n, p);
+    }
+    if (loud || p->outgoing)
+        outbox_log(&n->outbox,
+                   loud ? fold_warning(n, &p->node) : NODE_LOG_DEBUG,
                    "link to %s: %s", p->addr, text);
     peer_close(n, p, status, text);
 }

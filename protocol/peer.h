@@ -11,6 +11,7 @@
 #include "protocol/session.h"
 
 #define PEER_HANDSHAKE_NS 10000000000ull /* dial or accept to up */
+#define PEER_BAN_NS       60000000000ull /* after a link was punished */
 #define PEER_SILENCE_NS   30000000000ull /* after an unanswered PING */
 
 struct peer_fifo {
@@ -81,6 +82,11 @@ void peer_close(struct node *n, struct peer *p, enum status why,
 void peer_punish(struct node *n, struct peer *p, const char *text);
 /* It sent what no honest peer sends; at LIMIT_LINK_STRIKES as above. */
 void peer_strike(struct node *n, struct peer *p, const char *text);
+
+/* Notes where a node of the roster says it can be reached. */
+struct body_status;
+void peer_learn_addresses(struct node *n, const struct node_id *node,
+                          const struct body_status *status);
 
 /* Certificates or the fleet changed: who may stay? */
 void peer_judge_all(struct node *n);

@@ -12,6 +12,8 @@
 #define ACTIVATE_RETRY_NS     5000000000ull /* doubled up to */
 #define ACTIVATE_RETRY_MAX_NS 300000000000ull
 
+#define DECIDE_NS 50000000ull
+
 #define URGENCY_TARGET 2u
 #define URGENCY_ASKED  1u
 #define URGENCY_MIRROR 0u
@@ -772,13 +774,22 @@ enum status shelf_status(struct node *n, struct bytes heals, struct writer *out)
     return status;
 }
 
+/* While records pour in, not after each. */
+static bool decision_due(const struct node *n)
+{
+    const struct shelf *shelf = &n->shelf;
+    return shelf->stale && (!shelf->restored || !n->ledger.count ||
+                            n->now_ns >= shelf->decided_ns + DECIDE_NS);
+}
+
 void shelf_settle(struct node *n)
 {
     struct shelf *shelf = &n->shelf;
     if (!n->started)
         return;
-    if (shelf->stale) {
+    if (decision_due(n)) {
         shelf->stale = false;
+        shelf->decided_ns = n->now_ns;
         decide(n);
     }
     for (size_t i = 0; i < shelf->model_count; i++)
@@ -792,7 +803,8 @@ void shelf_settle(struct node *n)
 
 uint64_t shelf_deadline_ns(const struct node *n)
 {
-    uint64_t due = UINT64_MAX;
+    uint64_t due =
+        n->shelf.stale ? n->shelf.decided_ns + DECIDE_NS : UINT64_MAX;
     for (size_t i = 0; i < n->shelf.model_count; i++) {
         const struct shelf_model *m = n->shelf.models[i];
         if (m->has_target && !m->op && m->retry_ns > n->now_ns)

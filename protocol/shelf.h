@@ -49,7 +49,8 @@ struct shelf {
     size_t model_count, model_cap;
     bool restored; /* what comes now is news */
     bool stale;    /* records changed: decide anew */
-    bool check;    /* a version or a model changed: anything to activate? */
+    uint64_t decided_ns;
+    bool check; /* a version or a model changed: anything to activate? */
 };
 
 void shelf_deinit(struct shelf *shelf);
@@ -73,11 +74,11 @@ void shelf_heal(struct node *n, const struct hash *version, uint32_t block);
 /* True when op was one of the shelf's. */
 bool shelf_done(struct node *n, op_id op, enum status status);
 
-/* Acts on what became stale; called at the end of every call of the node. */
 /* Writes the body of the own status record. */
 enum status shelf_status(struct node *n, struct bytes heals, struct writer *out)
     MUST_CHECK;
 
+/* Acts on what became stale; called at the end of every call of the node. */
 void shelf_settle(struct node *n);
 uint64_t shelf_deadline_ns(const struct node *n);
 

@@ -58,6 +58,9 @@ void digest_on_ping(struct node *n, struct peer *p)
     if (p->equal) {
         n->ledger.digested = true;
         p->next_ping_ns = n->now_ns + jitter(n, n->ping_idle_ns);
+    } else if (!n->ledger.digested) {
+        p->next_ping_ns =
+            node_earlier(p->next_ping_ns, n->now_ns + REDO_MIN_NS);
     }
     (void)peer_send_out(n, p);
 }

@@ -139,7 +139,8 @@ static uint64_t ready_ns(const struct links *l, const struct links_entry *entry)
     return entry->next_try_ns;
 }
 
-/* One of the due addresses of that kind, each with equal chance. */
+/* One of the due addresses of that kind that failed least, each with equal
+ * chance. */
 static struct links_entry *choose(struct links *l, bool fixed, uint64_t now_ns)
 {
     struct links_entry *chosen = NULL;
@@ -150,6 +151,10 @@ static struct links_entry *choose(struct links *l, bool fixed, uint64_t now_ns)
             continue;
         if (!wanted(l, entry) || ready_ns(l, entry) > now_ns)
             continue;
+        if (chosen && entry->failures > chosen->failures)
+            continue;
+        if (chosen && entry->failures < chosen->failures)
+            seen = 0;
         if (!rng_below(&l->config.rng, ++seen))
             chosen = entry;
     }

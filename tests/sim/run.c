@@ -658,6 +658,10 @@ static void on_timer(struct sim *sim, struct event *e)
     node->timer_ns = 0;
     node_tick(node->core, node_time(node));
     pump(sim, node);
+    if (node_deadline_ns(node->core) > node_time(node))
+        node->spins = 0;
+    else if (++node->spins > 100)
+        sim_fail(sim, "node %u is due for ever", node->index);
 }
 
 static void on_op(struct sim *sim, struct event *e)

@@ -55,6 +55,7 @@ struct sim_node {
     uint64_t timer_ns;   /* when its timer event is due; 0: none */
     uint64_t records_ns; /* when its last record write ends */
     uint64_t uptime_ns, booted_ns;
+    unsigned spins;           /* ticks in a row that left something due */
     uint64_t checked_records; /* counters.records_new when last checked */
 };
 
