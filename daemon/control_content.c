@@ -291,7 +291,8 @@ static void verify_run(struct job *job)
                                                .report = note_line,
                                                .check_segment = check_segment,
                                                .ctx = v};
-    v->status = store_fsck_run(v->places->env, &options, NULL, &v->diag);
+    struct store_fsck_result result;
+    v->status = store_fsck_run(v->places->env, &options, &result, &v->diag);
 }
 
 static void verify_progress(struct call *call)

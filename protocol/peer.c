@@ -227,7 +227,8 @@ static bool fifo_room(struct peer_fifo *fifo, size_t size)
         fifo->head = fifo->size = 0;
     if (size <= fifo->cap - fifo->size)
         return true;
-    memmove(fifo->data, fifo->data + fifo->head, fifo->size - fifo->head);
+    if (fifo->head)
+        memmove(fifo->data, fifo->data + fifo->head, fifo->size - fifo->head);
     fifo->size -= fifo->head;
     fifo->head = 0;
     if (size <= fifo->cap - fifo->size)
