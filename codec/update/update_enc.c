@@ -13,9 +13,11 @@
 
 #define ENC_SEGMENT_LOG_SMALL 18u /* 256 KiB: contents of at most: */
 #define ENC_SMALL_SIZE_MAX    (8u << 20)
-#define ENC_ALONE_CODED_MAX   65536u /* one segment where all codes to less */
-#define ENC_READ_SIZE         65536u
-#define ENC_OUT_MAX           (2u << 20)
+/* Contents for which time is no question. */
+#define ENC_QUICK_SIZE_MAX  (1u << 20)
+#define ENC_ALONE_CODED_MAX 65536u /* one segment where all codes to less */
+#define ENC_READ_SIZE       65536u
+#define ENC_OUT_MAX         (2u << 20)
 
 /* Stretch of the base that a whole-segment frame looks at: at least, and so
  * many times the segment. */
@@ -467,6 +469,18 @@ static void enc_keep_smaller(struct update_enc *enc, bool *kept)
     *kept = true;
 }
 
+/* How far above the best form a quick frame may be for a thorough one to be
+ * tried: nowhere near where most bytes went through a thorough one already, far
+ * where a small content has structure. */
+static size_t enc_reach(const struct update_enc *enc, size_t size, size_t quick)
+{
+    bool small = enc->header.target.size <= ENC_QUICK_SIZE_MAX;
+    bool noise = quick > size - size / 8;
+    if (!small && enc->plain.size > size / 2)
+        return 0;
+    return enc->out.size / (small && !noise ? 1 : 9);
+}
+
 /* The segment as one frame over the base. A quick try tells whether a thorough
  * one may win: what the quick one finds nothing in, the slow one hardly does.
  */
@@ -475,7 +489,7 @@ static enum status enc_frame(struct update_enc *enc, uint32_t index, bool *kept)
     uint64_t offset, size;
     struct bytes in =
         bytes_of(enc->target, update_segment_target_size(&enc->header, index));
-    bool small = enc->header.target.size <= (1u << 20);
+    bool small = enc->header.target.size <= ENC_QUICK_SIZE_MAX;
     if (!small && enc->matched && enc->out.size < in.size - in.size / 4)
         return STATUS_OK;
     enc_prefix_range(enc, index, &offset, &size);
@@ -486,8 +500,7 @@ static enum status enc_frame(struct update_enc *enc, uint32_t index, bool *kept)
         return status;
     size_t quick = enc->other.size;
     enc_keep_smaller(enc, kept);
-    bool noise = quick > in.size - in.size / 8;
-    size_t reach = enc->out.size + enc->out.size / (small && !noise ? 1 : 9);
+    size_t reach = enc->out.size + enc_reach(enc, in.size, quick);
     if (quick > reach)
         return STATUS_OK;
     status = enc_frame_at(enc, in, offset, enc_level(enc, in.size));
