@@ -758,7 +758,9 @@ static enum status bind_socket(struct control *control, struct diag *diag)
                          control->path, strerror(errno));
     control->owns_path = true;
     const struct group *group = getgrnam(config->control_group);
-    bool shared = group && !chown(control->path, (uid_t)-1, group->gr_gid);
+    bool shared = group && !stat(control->path, &st) &&
+                  (st.st_gid == group->gr_gid ||
+                   !chown(control->path, (uid_t)-1, group->gr_gid));
     if (chmod(control->path, shared ? 0660 : 0600) || listen(control->fd, 16))
         return diag_fail(diag, status_from_errno(errno), "%s: %s",
                          control->path, strerror(errno));
