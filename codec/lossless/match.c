@@ -10,6 +10,13 @@
 /* Smaller tensors are not worth a look at their content. */
 #define MATCH_CONTENT_SIZE_MIN 64u
 
+/* Values compared, and tensors tried for one; of a hundred values, a pair with
+ * fewer alike is doubted, and one with so many is taken. */
+#define MATCH_SAMPLE 256u
+#define MATCH_TRIES  256u
+#define MATCH_UNLIKE 25u
+#define MATCH_ALIKE  50u
+
 /* A tensor of either side while matching. */
 struct match_node {
     const struct tensor *tensor;
@@ -239,6 +246,119 @@ static enum status match_contents_equal(struct matcher *ma)
     return STATUS_OK;
 }
 
+/* A sample of a float tensor: sign, exponent and three bits of each value. */
+static enum status match_sample(const struct source *source,
+                                const struct tensor *tensor, uint8_t *buf,
+                                uint16_t *out, size_t *count)
+{
+    size_t width = dtype_bits(tensor->dtype) / 8;
+    size_t elems =
+        (size_t)(tensor->size / width < MATCH_SAMPLE ? tensor->size / width
+                                                     : MATCH_SAMPLE);
+    uint64_t first = (tensor->size / width - elems) / 2;
+    enum status status =
+        source_read(source, tensor->offset + first * width, buf, elems * width);
+    unsigned drop = tensor->dtype == DTYPE_F64   ? 1
+                    : tensor->dtype == DTYPE_F16 ? 7
+                                                 : 4;
+    for (size_t i = 0; !status && i < elems; i++)
+        out[i] = (uint16_t)(load_le16(buf + i * width + width - 2) >> drop);
+    *count = elems;
+    return status;
+}
+
+/* Values of a hundred that are about the same in both. */
+static unsigned match_alike(const uint16_t *a, const uint16_t *b, size_t count)
+{
+    size_t alike = 0;
+    for (size_t i = 0; i < count; i++)
+        alike += a[i] == b[i];
+    return count ? (unsigned)(100 * alike / count) : 0;
+}
+
+static bool match_comparable(const struct tensor *tensor)
+{
+    return dtype_is_float(tensor->dtype) &&
+           tensor->size >= MATCH_CONTENT_SIZE_MIN;
+}
+
+/* Looks for the base tensor that is most like this one, the ones after the
+ * last that was found first. */
+static enum status match_find_like(struct matcher *ma, struct match_node *node,
+                                   unsigned enough, size_t *from)
+{
+    uint16_t mine[MATCH_SAMPLE], theirs[MATCH_SAMPLE];
+    struct match_node *best = NULL;
+    size_t count = 0, tries = 0;
+    enum status status =
+        match_sample(ma->target.source, node->tensor, ma->buf, mine, &count);
+    for (size_t i = 0; !status && i < ma->base.count && tries < MATCH_TRIES;
+         i++) {
+        struct match_node *base = &ma->base.nodes[(*from + i) % ma->base.count];
+        if (base->tensor->dtype != node->tensor->dtype ||
+            !tensor_same_shape(base->tensor, node->tensor))
+            continue;
+        tries++;
+        status = match_sample(ma->base.source, base->tensor, ma->buf, theirs,
+                              &count);
+        unsigned alike = match_alike(mine, theirs, count);
+        if (status || alike < enough)
+            continue;
+        enough = alike + 1;
+        best = base;
+    }
+    if (!best || status)
+        return status;
+    *from = (size_t)(best - ma->base.nodes) + 1;
+    if (node->other && node->other->other == node)
+        node->other->other = NULL;
+    node->other = best;
+    if (!best->other)
+        best->other = node;
+    return STATUS_OK;
+}
+
+/* How much a tensor is like its counterpart; 0 without one. */
+static enum status match_pair_alike(struct matcher *ma,
+                                    const struct match_node *node,
+                                    unsigned *alike)
+{
+    uint16_t a[MATCH_SAMPLE], b[MATCH_SAMPLE];
+    size_t count = 0, other = 0;
+    *alike = 0;
+    if (!node->other)
+        return STATUS_OK;
+    enum status status =
+        match_sample(ma->target.source, node->tensor, ma->buf, a, &count);
+    if (!status)
+        status = match_sample(ma->base.source, node->other->tensor, ma->buf, b,
+                              &other);
+    /* Grown ones are sampled at other rows: their name must do. */
+    *alike = count == other && node->other->tensor->size == node->tensor->size
+                 ? match_alike(a, b, count)
+                 : 100;
+    return status;
+}
+
+/* Where layers were inserted, removed or renamed, a name may mean another
+ * layer than before: values tell. */
+static enum status match_values_alike(struct matcher *ma)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < ma->target.count; i++) {
+        struct match_node *node = &ma->target.nodes[i];
+        unsigned alike;
+        if (!match_comparable(node->tensor))
+            continue;
+        enum status status = match_pair_alike(ma, node, &alike);
+        if (!status && alike < MATCH_UNLIKE)
+            status = match_find_like(ma, node, MATCH_ALIKE, &from);
+        if (status)
+            return status;
+    }
+    return STATUS_OK;
+}
+
 /* What is left is paired with what is left of the same type and shape, in
  * order: a renamed layer that was trained on. */
 static void match_shapes(struct matcher *ma)
@@ -390,6 +510,8 @@ static enum status match_run(struct matcher *ma)
 {
     if (ma->base.count && ma->target.count && !match_names(ma)) {
         enum status status = match_contents_equal(ma);
+        if (!status)
+            status = match_values_alike(ma);
         if (status)
             return status;
         match_shapes(ma);

@@ -1,6 +1,6 @@
 /* Which bytes of the base each range of the target is to be coded over:
- * tensors by name, then by content, then by shape; what is no tensor by its
- * place in the file. */
+ * tensors by name, then by content, by likeness of values, by shape; what is no
+ * tensor by its place in the file. */
 #ifndef CODEC_LOSSLESS_MATCH_H
 #define CODEC_LOSSLESS_MATCH_H
 

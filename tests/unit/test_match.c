@@ -184,6 +184,29 @@ static void equal_content_matches_under_another_name(void **state)
     side_close(&target);
 }
 
+static void trained_layers_match_under_another_number(void **state)
+{
+    const struct tiny_tensor old[] = {{"x.0", DTYPE_F32, 8, 8, 1, 0, 0, 0},
+                                      {"x.1", DTYPE_F32, 8, 8, 2, 0, 0, 0},
+                                      {"x.2", DTYPE_F32, 8, 8, 3, 0, 0, 0}};
+    const struct tiny_tensor new[] = {{"x.0", DTYPE_F32, 8, 8, 9, 0, 0, 0},
+                                      {"x.1", DTYPE_F32, 8, 8, 1, 1e-3, 5, 0},
+                                      {"x.2", DTYPE_F32, 8, 8, 2, 1e-3, 6, 0},
+                                      {"x.3", DTYPE_F32, 8, 8, 3, 1e-3, 7, 0}};
+    struct side base, target;
+    struct match_list list;
+    (void)state;
+    side_open(&base, old, 3);
+    side_open(&target, new, 4);
+    run(&base, &target, &list);
+    expect_base(&list, "x.1", 0, offset_of(&base, "x.0"), 256);
+    expect_base(&list, "x.2", 0, offset_of(&base, "x.1"), 256);
+    expect_base(&list, "x.3", 0, offset_of(&base, "x.2"), 256);
+    match_list_free(&list);
+    side_close(&base);
+    side_close(&target);
+}
+
 static void a_renamed_and_trained_tensor_matches_by_shape(void **state)
 {
     const struct tiny_tensor old[] = {{"a", DTYPE_F32, 8, 8, 1, 0, 0, 0},
@@ -255,6 +278,7 @@ int main(void)
         cmocka_unit_test(first_rows_are_kept_when_a_tensor_grows_or_shrinks),
         cmocka_unit_test(a_shape_that_does_not_fit_is_merely_like_the_old_one),
         cmocka_unit_test(equal_content_matches_under_another_name),
+        cmocka_unit_test(trained_layers_match_under_another_number),
         cmocka_unit_test(a_renamed_and_trained_tensor_matches_by_shape),
         cmocka_unit_test(opaque_contents_match_as_wholes),
         cmocka_unit_test(files_match_by_path),
