@@ -231,10 +231,11 @@ void transfer_free(struct transfer *t)
 {
     if (!t)
         return;
-    while (t->fetches)
-        fetch_free(t, t->fetches);
     for (size_t i = 0; i < t->link_count; i++)
         link_free(t->links[i]);
+    t->link_count = 0; /* nothing more is sent */
+    while (t->fetches)
+        fetch_free(t, t->fetches);
     serve_free(t);
     for (size_t i = 0; i < t->op_count; i++)
         free(t->ops[i].frame);
