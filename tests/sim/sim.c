@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 static const struct scenario *const scenarios[] = {
-    &scenario_basic,     &scenario_gossip, &scenario_join,
-    &scenario_partition, &scenario_crash,  &scenario_churn,
-    &scenario_wire,      &scenario_skew,   &scenario_equivocation,
-    &scenario_byzantine,
+    &scenario_basic,        &scenario_gossip,    &scenario_join,
+    &scenario_partition,    &scenario_crash,     &scenario_churn,
+    &scenario_wire,         &scenario_skew,      &scenario_swarm,
+    &scenario_equivocation, &scenario_byzantine,
 };
 #define SCENARIO_COUNT (sizeof scenarios / sizeof *scenarios)
 
