@@ -289,6 +289,22 @@ static void fifo_pop(struct peer_fifo *fifo)
     *fifo = (struct peer_fifo){0};
 }
 
+/* The envelope of a slot that goes next: all of them in turn. */
+static struct bytes next_envelope(const struct peer *p,
+                                  const struct slot_entry *entry,
+                                  unsigned *count)
+{
+    struct bytes parts[3];
+    *count = slot_entry_envelopes(entry, parts);
+    return parts[p->push.part < *count ? p->push.part : *count - 1];
+}
+
+/* What an envelope takes of the budget of statuses. */
+static uint64_t push_cost(struct bytes envelope)
+{
+    return envelope.size + 32;
+}
+
 /* Takes the next envelope of the slot that goes next, as RECORD into n->plain;
  * empty when there is none, or statuses are over their budget. */
 static struct bytes next_record(struct node *n, struct peer *p, size_t room)
@@ -302,15 +318,12 @@ static struct bytes next_record(struct node *n, struct peer *p, size_t room)
             push_pop(&p->push);
             continue;
         }
-        struct bytes parts[3];
-        unsigned count = slot_entry_envelopes(entry, parts);
-        struct bytes envelope = parts[count - 1];
-        if (p->push.part < count)
-            envelope = parts[p->push.part];
+        unsigned count;
+        struct bytes envelope = next_envelope(p, entry, &count);
         if (envelope.size + 16 > room)
             return bytes_of(NULL, 0);
         if (item->class >= PUSH_STATUS_CHANGE &&
-            !quota_take(&n->beat.send, envelope.size + 32, n->now_ns))
+            !quota_take(&n->beat.send, push_cost(envelope), n->now_ns))
             return bytes_of(NULL, 0);
         struct message *msg = n->out;
         struct writer wr;
@@ -785,7 +798,10 @@ static uint64_t push_due_ns(struct node *n, struct peer *p)
     const struct push_item *item = push_peek(&p->push);
     if (!item || p->raised || !p->up || p->closing)
         return UINT64_MAX;
-    return quota_ready_ns(&n->beat.send, STATUS_BYTES_S * 2, n->now_ns);
+    const struct slot_entry *entry = trust_slot(n->trust, &item->slot);
+    unsigned count;
+    uint64_t cost = entry ? push_cost(next_envelope(p, entry, &count)) : 0;
+    return quota_ready_ns(&n->beat.send, cost, n->now_ns);
 }
 
 static uint64_t silence_ns(const struct peer *p)
