@@ -370,6 +370,8 @@ static size_t seal_messages(struct node *n, struct peer *p, uint8_t *buf,
             plain = next_record(n, p, room);
         if (!plain.size && !control)
             plain = next_bulk(n, p, room);
+        if (!plain.size && fifo_peek(&p->control).size)
+            continue; /* the transfer had something to say instead */
         if (!plain.size)
             break;
         if (session_seal(p->session, plain, &wr)) {

@@ -178,7 +178,8 @@ enum status transfer_message(struct transfer *t, link_id link,
 /* Writes the next DATA message for the link, type byte included, at most cap
  * bytes (TRANSFER_DATA_MIN <= cap; a frame's plaintext). Called when the link
  * has no control message waiting. 0: none now; output is raised when there
- * is. Round robin over links, within rate_bytes_s. */
+ * is. Round robin over links, within rate_bytes_s. May send control messages,
+ * on this link too. */
 #define TRANSFER_DATA_MIN 1024u
 size_t transfer_next_data(struct transfer *t, link_id link, uint8_t *buf,
                           size_t cap, uint64_t now_ns);
