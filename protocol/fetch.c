@@ -700,7 +700,8 @@ static void add_edge(struct transfer *t, struct fetch *f, struct link *link,
                                 .make = !e->ref};
     if (!to || to->refused || g->count == PLANNER_EDGES_MAX)
         return;
-    if (edge.make && (e->has_tree || is_refused(t, f, link->id, e)))
+    /* What is under way is not left for an estimate. */
+    if (edge.make && (e->has_tree || f->swarm || is_refused(t, f, link->id, e)))
         return;
     if (edge.make)
         name_pair(e, tree, NULL, &edge.id);

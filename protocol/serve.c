@@ -233,35 +233,40 @@ static size_t count_small(const struct link *link)
 
 /* ---- Offers. ---- */
 
-static uint64_t scaled_estimate(uint64_t near, uint64_t size, uint64_t steps)
+/* The smallest update over a base: to this very tree, or else of the line. 0:
+ * there is none. */
+static uint64_t nearest_bytes(const struct transfer *t, const struct version *v)
 {
-    uint64_t log2 = 0;
-    while (steps >> (log2 + 1))
-        log2++;
-    return near + size / 64 * log2;
-}
-
-/* Half the logarithm of the distance in bits a parameter of four bytes more
- * than the smallest update of the line takes. */
-static uint64_t guess(const struct transfer *t, const struct version *v,
-                      const struct version *base)
-{
-    uint64_t near = 0;
-    if (!base)
-        return v->shape.size / 10 * 9 + 1;
+    uint64_t same = 0, line = 0;
     for (size_t i = 0; i < t->update_count; i++) {
         const struct update *u = t->updates[i];
         const struct version *to =
             transfer_version_with_tree(t, &u->header.tree);
-        if (u->header.has_base && to && strcmp(to->model, v->model) == 0 &&
-            (!near || u->bytes < near))
-            near = u->bytes;
+        if (!u->header.has_base || !to || strcmp(to->model, v->model) != 0)
+            continue;
+        if (!line || u->bytes < line)
+            line = u->bytes;
+        if (hash_equal(&to->tree, &v->tree) && (!same || u->bytes < same))
+            same = u->bytes;
     }
+    return same ? same : line;
+}
+
+/* When nobody can tell better. Changes add up like a random walk: twice as
+ * many steps cost half a bit a parameter more, of four bytes each. */
+static uint64_t guess(const struct transfer *t, const struct version *v,
+                      const struct version *base)
+{
+    if (!base)
+        return v->shape.size / 10 * 9 + 1;
+    uint64_t near = nearest_bytes(t, v), log2 = 0;
     if (!near)
         near = v->shape.size / 10 * 6 + 1;
     uint64_t steps = v->counter > base->counter ? v->counter - base->counter
                                                 : base->counter - v->counter;
-    return scaled_estimate(near, v->shape.size, steps);
+    while (steps >> (log2 + 1))
+        log2++;
+    return near + v->shape.size / 64 * log2;
 }
 
 static uint64_t estimate(struct transfer *t, const struct version *v,

@@ -80,9 +80,9 @@ static void check_receiver(struct sim *sim, struct state *st, unsigned node,
     uint64_t blocks = (CONTENT_BYTES + 65535) / 65536;
     if (c.segments_twice)
         sim_fail(sim, "node %u received a segment twice", node);
-    if (in > bytes * 102 / 100 + 40 * blocks + 1000)
+    if (all > bytes * 102 / 100 + 40 * blocks + 1000)
         sim_fail(sim, "node %u took in %llu bytes for %llu", node,
-                 (unsigned long long)in, (unsigned long long)bytes);
+                 (unsigned long long)all, (unsigned long long)bytes);
     most->data = in > most->data ? in : most->data;
     most->all = all > most->all ? all : most->all;
 }
