@@ -1,0 +1,230 @@
+/* Taking versions in: what comes out again is what went in, along any chain of
+ * updates; what does not fit is refused. */
+#include "daemon/publish.h"
+
+#include "store/update.h"
+#include "tests/support/cmocka.h"
+#include "tests/support/depot.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SIZE 300000u
+
+static void check_content(struct depot *depot, const struct hash *tree,
+                          struct bytes bytes)
+{
+    struct content *content;
+    assert_int_equal(content_open(&depot->places, tree, NULL, &content, NULL),
+                     STATUS_OK);
+    assert_int_equal(content->source.size, bytes.size);
+    uint8_t *read = malloc(bytes.size + 1);
+    assert_int_equal(source_read(&content->source, 0, read, bytes.size),
+                     STATUS_OK);
+    assert_memory_equal(read, bytes.data, bytes.size);
+    free(read);
+    content_close(content);
+}
+
+static void publish_content_comes_back(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 65536, 65537, SIZE};
+    struct depot depot;
+    depot_init(&depot, 0);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        uint8_t *x = depot_bytes(i, sizes[i]);
+        struct publish *p =
+            depot_publish(&depot, "m", i + 1, bytes_of(x, sizes[i]), NULL);
+        assert_int_equal(p->update_count, 1);
+        assert_int_equal(p->size, sizes[i]);
+        check_content(&depot, &p->tree, bytes_of(x, sizes[i]));
+        publish_free(p);
+        free(x);
+    }
+    depot_deinit(&depot);
+}
+
+static void publish_makes_a_small_direct_update(void **state)
+{
+    (void)state;
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct publish *p = depot_publish(&depot, "m", 1, bytes_of(x, SIZE), NULL);
+    x[100] ^= 1;
+    struct publish *q =
+        depot_publish(&depot, "m", 2, bytes_of(x, SIZE), &p->tree);
+    assert_int_equal(q->update_count, 2);
+    assert_true(q->updates[1].has_base);
+    assert_true(hash_equal(&q->updates[1].base, &p->tree));
+    assert_true(q->updates[1].bytes < 5000);
+    assert_true(q->updates[0].bytes > SIZE / 2);
+    publish_free(p);
+    publish_free(q);
+    free(x);
+    depot_deinit(&depot);
+}
+
+static void publish_chain_of_updates_is_followed(void **state)
+{
+    (void)state;
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct hash tree, full[4];
+    for (uint64_t i = 0; i < 4; i++) {
+        x[1000 * i] ^= 0x55;
+        struct publish *p = depot_publish(&depot, "m", i + 1, bytes_of(x, SIZE),
+                                          i ? &tree : NULL);
+        tree = p->tree;
+        full[i] = p->updates[0].id;
+        /* Only the chain is left. */
+        if (i) {
+            struct store_txn txn;
+            assert_int_equal(
+                store_txn_begin(&txn, depot.env, STORE_TXN_WRITE, NULL), 0);
+            assert_int_equal(
+                store_version_set_update(&txn, &p->version, &p->updates[1].id),
+                STATUS_OK);
+            assert_int_equal(store_txn_commit(&txn), STATUS_OK);
+            assert_int_equal(store_update_remove(depot.env, &full[i], NULL),
+                             STATUS_OK);
+        }
+        publish_free(p);
+    }
+    check_content(&depot, &tree, bytes_of(x, SIZE));
+    free(x);
+    depot_deinit(&depot);
+}
+
+static void publish_same_bytes_are_unchanged(void **state)
+{
+    (void)state;
+    static const char *const path = "m.bin";
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct bytes file = bytes_of(x, SIZE);
+    struct publish *p = depot_publish(&depot, "m", 1, file, NULL);
+    struct publish *q = depot_prepare(&depot, "m", 2, &path, &file, 1);
+    q->has_latest = true;
+    q->latest_tree = p->tree;
+    publish_run(q);
+    assert_int_equal(q->status, STATUS_OK);
+    assert_true(q->unchanged);
+    assert_int_equal(q->update_count, 0);
+    publish_free(p);
+    publish_free(q);
+    free(x);
+    depot_deinit(&depot);
+}
+
+static enum status run_with(const char *model, const char *path,
+                            const char *meta_key, uint64_t quota)
+{
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, 5000);
+    struct bytes file = bytes_of(x, 5000);
+    struct publish *p = depot_prepare(&depot, model, 1, &path, &file, 1);
+    if (meta_key) {
+        p->meta_keys[0] = strdup(meta_key);
+        p->meta_values[0] = strdup("value");
+        p->meta_count = 1;
+    }
+    p->quota_bytes = quota;
+    publish_run(p);
+    enum status status = p->status;
+    assert_int_equal(!status, p->diag.text[0] == '\0');
+    publish_free(p);
+    free(x);
+    depot_deinit(&depot);
+    return status;
+}
+
+static void publish_what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with("m", "m.bin", "epoch", 0), STATUS_OK);
+    assert_int_equal(run_with("M", "m.bin", NULL, 0), STATUS_USAGE);
+    assert_int_equal(run_with("current", "m.bin", NULL, 0), STATUS_USAGE);
+    assert_int_equal(run_with("m", "../m.bin", NULL, 0), STATUS_USAGE);
+    assert_int_equal(run_with("m", ".hidden", NULL, 0), STATUS_USAGE);
+    assert_int_equal(run_with("m", "a b", NULL, 0), STATUS_USAGE);
+    assert_int_equal(run_with("m", "m.bin", "Bad Key", 0), STATUS_USAGE);
+    assert_int_equal(run_with("m", "m.bin", NULL, 4999), STATUS_NO_SPACE);
+}
+
+static void publish_two_files_of_one_name_are_refused(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"a", "a"};
+    static const char *const nested[] = {"a", "a/b"};
+    struct depot depot;
+    depot_init(&depot, 0);
+    const struct bytes files[] = {bytes_of("x", 1), bytes_of("y", 1)};
+    for (int i = 0; i < 2; i++) {
+        struct publish *p =
+            depot_prepare(&depot, "m", 1, i ? nested : paths, files, 2);
+        publish_run(p);
+        assert_int_not_equal(p->status, STATUS_OK);
+        publish_free(p);
+    }
+    depot_deinit(&depot);
+}
+
+static void publish_cancelled_job_ends_and_leaves_no_version(void **state)
+{
+    (void)state;
+    static const char *const path = "m.bin";
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct bytes file = bytes_of(x, SIZE);
+    struct publish *p = depot_prepare(&depot, "m", 1, &path, &file, 1);
+    atomic_store(&p->job.cancelled, true);
+    publish_run(p);
+    assert_int_equal(p->status, STATUS_CLOSED);
+    publish_free(p);
+    free(x);
+    depot_deinit(&depot);
+}
+
+static void publish_descriptors_that_are_no_files_are_refused(void **state)
+{
+    (void)state;
+    struct fileset *set;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    close(fds[1]);
+    assert_int_equal(fileset_of_fds(fds, 1, &set, NULL), STATUS_USAGE);
+    assert_null(set);
+    assert_int_equal(fcntl(fds[0], F_GETFD), -1); /* it was closed */
+    int dir = open("/tmp", O_RDONLY | O_DIRECTORY);
+    assert_int_equal(fileset_of_fds(&dir, 1, &set, NULL), STATUS_USAGE);
+    char name[] = "/tmp/dm-publish-XXXXXX";
+    int file = mkstemp(name);
+    int write_only = open(name, O_WRONLY);
+    assert_int_equal(fileset_of_fds(&write_only, 1, &set, NULL), STATUS_USAGE);
+    close(file);
+    unlink(name);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(publish_content_comes_back),
+        cmocka_unit_test(publish_makes_a_small_direct_update),
+        cmocka_unit_test(publish_chain_of_updates_is_followed),
+        cmocka_unit_test(publish_same_bytes_are_unchanged),
+        cmocka_unit_test(publish_what_does_not_fit_is_refused),
+        cmocka_unit_test(publish_two_files_of_one_name_are_refused),
+        cmocka_unit_test(publish_cancelled_job_ends_and_leaves_no_version),
+        cmocka_unit_test(publish_descriptors_that_are_no_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
