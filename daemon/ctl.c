@@ -22,10 +22,10 @@ int ctl_exit_of(enum status status)
     case STATUS_CORRUPT:
     case STATUS_UNSUPPORTED:
     case STATUS_LIMIT:
-        return CTL_BAD_INPUT;
     case STATUS_BAD_BASE:
-    case STATUS_BAD_SIGNATURE:
     case STATUS_MISMATCH:
+        return CTL_BAD_INPUT;
+    case STATUS_BAD_SIGNATURE:
     case STATUS_REFUSED:
     case STATUS_STALE:
     case STATUS_PERMISSION:
