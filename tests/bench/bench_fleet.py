@@ -57,6 +57,7 @@ def main():
     with Lab(args.nodes, args.build) as lab:
         lab.found()
         lab.wait_links(args.nodes - 1)
+        time.sleep(2)  # what joining sets off is not part of a step
         before = traffic(lab)
         # Applications open current/NAME: one name for all versions.
         name = os.path.join(lab.dir, "model" + os.path.splitext(args.files[0])[1])
