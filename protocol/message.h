@@ -107,8 +107,7 @@ enum message_bye_reason {
     MESSAGE_BYE_REVOKED = 4,
     MESSAGE_BYE_CERTIFICATE = 5, /* no certificate that counts */
     MESSAGE_BYE_PROTOCOL = 6,    /* malformed, or against the rules */
-    MESSAGE_BYE_BLOCKS = 7,      /* too many wrong blocks */
-    MESSAGE_BYE_SELF = 8,        /* we are the same node */
+    MESSAGE_BYE_SELF = 7,        /* we are the same node */
 };
 
 struct message_bye {

@@ -65,7 +65,10 @@ void node_free(struct node *n);
 
 /* ---- Restoring what is durable, before node_start, in this order. ---- */
 
-/* Any order of records: fleet records are sorted out first by node_start. */
+/* The bytes of a NODE_ACTION_PUT_RECORD, as they were stored: one envelope, or
+ * several of one slot in a row. In any order: node_start sorts them out, and
+ * drops those that do not count any more. CORRUPT: no records; go on with the
+ * others. */
 enum status node_load_record(struct node *n, struct bytes envelope) MUST_CHECK;
 
 /* How far a version is here. Values are stored: append only. */
@@ -96,13 +99,14 @@ enum status node_start(struct node *n, uint64_t now_ns) MUST_CHECK;
 
 /* ---- Links. ---- */
 
-/* An incoming connection. The core may refuse by closing it at once.
- * peer_addr: "HOST:PORT", for limits and messages. */
+/* An incoming connection. peer_addr: "HOST:PORT", for limits and messages.
+ * BUSY (too many that have not shaken hands), LIMIT, NO_MEMORY: close it at
+ * once; *out is 0. */
 enum status node_accept(struct node *n, const char *peer_addr, uint64_t now_ns,
                         link_id *out) MUST_CHECK;
 
-/* The outcome of NODE_ACTION_DIAL: connected, or why not. remote_addr is the
- * numeric address that answered. */
+/* The outcome of NODE_ACTION_DIAL: connected, or why not; after a failure the
+ * id is unknown. remote_addr is the numeric address that answered. */
 void node_dialled(struct node *n, link_id link, enum status status,
                   const char *remote_addr, uint64_t now_ns);
 
@@ -136,7 +140,8 @@ enum node_action_kind {
     NODE_ACTION_OUTPUT, /* link has bytes: call node_link_output */
 
     /* Each of these has op: perform, then node_done(op, ...). */
-    NODE_ACTION_PUT_RECORD,   /* record: make durable */
+    NODE_ACTION_PUT_RECORD,   /* record, bytes: make durable under its slot, in
+                                 the order of these actions */
     NODE_ACTION_DROP_RECORD,  /* slot: forget; no node_done */
     NODE_ACTION_PUT_MANIFEST, /* version, bytes: make durable, state WANTED */
     NODE_ACTION_PUT_HEADER,   /* update, version (target), bytes, base, tree */
@@ -223,7 +228,11 @@ void node_done(struct node *n, op_id op, const struct node_result *result,
 
 /* A record signed by a client (version, channel, fleet, cert). Judged at once;
  * an accepted one is put and pushed, and *op names the PUT_RECORD whose
- * completion the caller may wait for (0: it was a duplicate). */
+ * completion the caller may wait for (0: it was a duplicate).
+ *
+ * STALE, NOT_FOUND (its author or epoch is not known), BAD_SIGNATURE, REFUSED,
+ * MISMATCH (another fleet), CORRUPT, TRUNCATED, LIMIT, UNSUPPORTED: words in
+ * diag. BUSY: another record of the slot is on its way to the disk. */
 enum status node_submit(struct node *n, struct bytes envelope, uint64_t now_ns,
                         op_id *op, struct diag *diag) MUST_CHECK;
 
@@ -232,7 +241,8 @@ enum status node_add_version(struct node *n, const struct hash *version,
                              struct bytes manifest) MUST_CHECK;
 enum status node_add_update(struct node *n, struct bytes header) MUST_CHECK;
 
-/* Fetch a version though no channel names it (export, mirror). */
+/* Fetch a version though no channel names it (export, mirror). NOT_FOUND: no
+ * record names it; REFUSED: retired or below its floor. */
 enum status node_want(struct node *n, const struct hash *version,
                       uint64_t now_ns) MUST_CHECK;
 
