@@ -27,8 +27,8 @@ struct request *fetch_request_of(struct link *link, uint32_t ask)
 struct request *fetch_request(struct transfer *t, struct link *link,
                               enum parcel_ask_what what, const struct hash *id)
 {
-    if (!vector_grow((void **)&link->requests, link->request_count,
-                     &link->request_cap, sizeof *link->requests))
+    if (!transfer_grow((void **)&link->requests, link->request_count,
+                       &link->request_cap, sizeof *link->requests))
         return NULL;
     struct request *r = &link->requests[link->request_count++];
     memset(r, 0, sizeof *r);
@@ -139,8 +139,8 @@ static void note_seen(struct link *link, const struct parcel_offer_update *e)
         if (link->seen[i].ref == e->ref)
             s = &link->seen[i];
     if (!s) {
-        if (!vector_grow((void **)&link->seen, link->seen_count,
-                         &link->seen_cap, sizeof *link->seen))
+        if (!transfer_grow((void **)&link->seen, link->seen_count,
+                           &link->seen_cap, sizeof *link->seen))
             return;
         s = &link->seen[link->seen_count++];
         memset(s, 0, sizeof *s);
@@ -639,7 +639,7 @@ uint64_t fetch_left(const struct update *u, const struct version *v)
 {
     uint64_t left = 0;
     for (uint32_t i = 0; i < u->header.segment_count; i++)
-        if (u->header.segments[i].size && !segment_is_done(u, v, i))
+        if (u->header.segments[i].size && !transfer_segment_is_done(u, v, i))
             left += u->header.segments[i].size;
     return left;
 }

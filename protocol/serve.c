@@ -37,7 +37,7 @@ static void send_no_segment(struct transfer *t, struct link *link,
     m->reason = reason;
     m->retry_ms = 0;
     m->ranges.count = 0;
-    (void)ranges_add(&m->ranges, item->index, 1);
+    (void)transfer_ranges_add(&m->ranges, item->index, 1);
     m->has_node = node != NULL;
     if (node)
         memcpy(m->node.b, node, sizeof m->node.b);
@@ -212,8 +212,8 @@ static void item_remove(struct transfer *t, struct link *link, size_t i)
 static struct item *item_add(struct link *link, uint32_t ask,
                              enum item_kind kind, const struct hash *id)
 {
-    if (!vector_grow((void **)&link->queue, link->queue_count, &link->queue_cap,
-                     sizeof *link->queue))
+    if (!transfer_grow((void **)&link->queue, link->queue_count,
+                       &link->queue_cap, sizeof *link->queue))
         return NULL;
     struct item *item = &link->queue[link->queue_count++];
     memset(item, 0, sizeof *item);
@@ -435,8 +435,8 @@ static void told_reset(struct link *link, const struct update *u)
         if (link->told[i].ref == u->ref)
             told = &link->told[i];
     if (!told) {
-        if (!vector_grow((void **)&link->told, link->told_count,
-                         &link->told_cap, sizeof *link->told))
+        if (!transfer_grow((void **)&link->told, link->told_count,
+                           &link->told_cap, sizeof *link->told))
             return;
         told = &link->told[link->told_count];
         told->have = calloc(bytes, 1);
@@ -506,7 +506,7 @@ static void tell_segment(struct transfer *t, const struct update *u,
         return;
     struct parcel_ranges *list =
         have ? &m->verified : (pending ? &m->pending : &m->gone);
-    if (!ranges_add(list, index, 1)) {
+    if (!transfer_ranges_add(list, index, 1)) {
         told->changes = u->changes - 1; /* the rest next time */
         return;
     }
@@ -643,7 +643,7 @@ static void ask_segment(struct transfer *t, struct link *link,
         index < u->header.segment_count && u->header.segments[index].size;
     bool held = known && bit_get(u->held, index);
     if (!held && (!known || swarm_near(t, &u->id, index) == SWARM_NOT)) {
-        (void)ranges_add(unknown, index, 1);
+        (void)transfer_ranges_add(unknown, index, 1);
         return;
     }
     uint32_t size = u->header.segments[index].size;
@@ -652,7 +652,7 @@ static void ask_segment(struct transfer *t, struct link *link,
     struct item *item =
         fits ? item_add(link, m->ask, ITEM_SEGMENT, &u->id) : NULL;
     if (!item) {
-        (void)ranges_add(busy, index, 1);
+        (void)transfer_ranges_add(busy, index, 1);
         return;
     }
     *queued += size;
@@ -899,10 +899,10 @@ void serve_cancel(struct transfer *t, struct link *link,
             continue;
         if (item->kind != ITEM_SEGMENT) {
             send_no(t, link, m->ask, PARCEL_NO_CANCELLED, 0);
-        } else if (!ranges_add(&gone, item->index, 1)) {
+        } else if (!transfer_ranges_add(&gone, item->index, 1)) {
             send_no_ranges(t, link, m->ask, &gone, PARCEL_NO_CANCELLED, 0);
             gone.count = 0;
-            (void)ranges_add(&gone, item->index, 1);
+            (void)transfer_ranges_add(&gone, item->index, 1);
         }
         item_remove(t, link, i);
     }
@@ -995,8 +995,8 @@ static void give(struct transfer *t, struct update *u, uint32_t index,
                  struct link *to)
 {
     uint64_t expected = u->header.segments[index].size * (S / 1000000);
-    if (vector_grow((void **)&u->given, u->given_count, &u->given_cap,
-                    sizeof *u->given))
+    if (transfer_grow((void **)&u->given, u->given_count, &u->given_cap,
+                      sizeof *u->given))
         u->given[u->given_count++] =
             (struct given){index, to->id, t->now + GIVEN_NS + 2 * expected};
     for (size_t i = 0; i < t->link_count; i++) {

@@ -87,7 +87,7 @@ struct swarm *swarm_new(struct transfer *t, struct fetch *f, struct update *u)
         return NULL;
     }
     for (uint32_t i = 0; i < s->count; i++)
-        if (segment_is_done(u, f->version, i))
+        if (transfer_segment_is_done(u, f->version, i))
             s->segs[i].state = SEG_DONE;
         else if (seg_size(s, i))
             s->missing++;
@@ -154,7 +154,7 @@ static void send_cancel(struct transfer *t, struct link *link, uint32_t ask,
     t->out.type = MESSAGE_CANCEL;
     m->ask = ask;
     m->ranges.count = 0;
-    (void)ranges_add(&m->ranges, index, 1);
+    (void)transfer_ranges_add(&m->ranges, index, 1);
     transfer_send(t, link);
 }
 
@@ -514,9 +514,9 @@ static void ask_for(struct transfer *t, struct swarm *s, uint32_t index,
     struct seg *seg = &s->segs[index];
     if (!link->owed)
         link->data_ns = t->now;
-    if (!ranges_add(&link->batch[insist], index, 1)) {
+    if (!transfer_ranges_add(&link->batch[insist], index, 1)) {
         send_batch(t, s, link, insist);
-        (void)ranges_add(&link->batch[insist], index, 1);
+        (void)transfer_ranges_add(&link->batch[insist], index, 1);
     }
     seg->state = SEG_ASKED;
     seg->link = link->id;
@@ -661,7 +661,7 @@ static void decoded_well(struct transfer *t, const struct op *op)
     uint32_t first, end;
     if (!u)
         return;
-    segment_blocks(u, v, op->index, &first, &end);
+    transfer_segment_blocks(u, v, op->index, &first, &end);
     for (uint32_t b = first; b < end; b++) {
         v->blocks_done += !bit_get(v->blocks, b);
         bit_set(v->blocks, b);

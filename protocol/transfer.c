@@ -8,7 +8,8 @@
 
 /* ---- Small helpers that all files use. ---- */
 
-bool ranges_add(struct parcel_ranges *ranges, uint32_t first, uint32_t count)
+bool transfer_ranges_add(struct parcel_ranges *ranges, uint32_t first,
+                         uint32_t count)
 {
     if (ranges->count) {
         struct parcel_range *last = &ranges->at[ranges->count - 1];
@@ -23,7 +24,7 @@ bool ranges_add(struct parcel_ranges *ranges, uint32_t first, uint32_t count)
     return true;
 }
 
-bool vector_grow(void **items, size_t count, size_t *cap, size_t size)
+bool transfer_grow(void **items, size_t count, size_t *cap, size_t size)
 {
     if (count < *cap)
         return true;
@@ -129,7 +130,8 @@ void transfer_log(struct transfer *t, enum node_log_level level,
 bool transfer_start(struct transfer *t, const struct node_action *action,
                     const struct op *op)
 {
-    if (!vector_grow((void **)&t->ops, t->op_count, &t->op_cap, sizeof *t->ops))
+    if (!transfer_grow((void **)&t->ops, t->op_count, &t->op_cap,
+                       sizeof *t->ops))
         return false;
     op_id id = t->host.start(t->host.ctx, action);
     if (!id)
@@ -139,8 +141,8 @@ bool transfer_start(struct transfer *t, const struct node_action *action,
     return true;
 }
 
-void segment_blocks(const struct update *u, const struct version *v,
-                    uint32_t index, uint32_t *first, uint32_t *end)
+void transfer_segment_blocks(const struct update *u, const struct version *v,
+                             uint32_t index, uint32_t *first, uint32_t *end)
 {
     uint64_t from = (uint64_t)index << u->header.segment_log;
     uint64_t to = (uint64_t)(index + 1) << u->header.segment_log;
@@ -149,11 +151,11 @@ void segment_blocks(const struct update *u, const struct version *v,
     *end = to < count ? (uint32_t)to : count;
 }
 
-bool segment_is_done(const struct update *u, const struct version *v,
-                     uint32_t index)
+bool transfer_segment_is_done(const struct update *u, const struct version *v,
+                              uint32_t index)
 {
     uint32_t first, end;
-    segment_blocks(u, v, index, &first, &end);
+    transfer_segment_blocks(u, v, index, &first, &end);
     for (uint32_t b = first; b < end; b++)
         if (!bit_get(v->blocks, b))
             return false;
@@ -286,8 +288,8 @@ enum status transfer_learn(struct transfer *t,
     if (facts->manifest_size > LIMIT_MANIFEST_BYTES)
         return STATUS_LIMIT;
     struct version *v = calloc(1, sizeof *v);
-    if (!v || !vector_grow((void **)&t->versions, t->version_count,
-                           &t->version_cap, sizeof(struct version *))) {
+    if (!v || !transfer_grow((void **)&t->versions, t->version_count,
+                             &t->version_cap, sizeof(struct version *))) {
         free(v);
         return STATUS_NO_MEMORY;
     }
@@ -501,8 +503,8 @@ struct update *transfer_add_update(struct transfer *t, const struct hash *id,
     if (u)
         u->held = calloc(bits_bytes(header->segment_count) + 1, 1);
     if (!u || !u->held ||
-        !vector_grow((void **)&t->updates, t->update_count, &t->update_cap,
-                     sizeof(struct update *))) {
+        !transfer_grow((void **)&t->updates, t->update_count, &t->update_cap,
+                       sizeof(struct update *))) {
         if (u)
             free(u->held);
         free(u);
@@ -611,8 +613,8 @@ enum status transfer_peer_up(struct transfer *t, link_id id,
     t->now = now_ns;
     assert(!transfer_link_of(t, id));
     struct link *link = calloc(1, sizeof *link);
-    if (!link || !vector_grow((void **)&t->links, t->link_count, &t->link_cap,
-                              sizeof(struct link *))) {
+    if (!link || !transfer_grow((void **)&t->links, t->link_count, &t->link_cap,
+                                sizeof(struct link *))) {
         free(link);
         return STATUS_NO_MEMORY;
     }

@@ -342,10 +342,11 @@ static inline size_t bits_bytes(size_t count)
 
 /* Appends first .. first + count - 1, or joins it to the last range. False
  * when the list is full. */
-bool ranges_add(struct parcel_ranges *ranges, uint32_t first, uint32_t count);
+bool transfer_ranges_add(struct parcel_ranges *ranges, uint32_t first,
+                         uint32_t count);
 
 /* Room for one more element of size bytes; false without memory. */
-bool vector_grow(void **items, size_t count, size_t *cap, size_t size);
+bool transfer_grow(void **items, size_t count, size_t *cap, size_t size);
 
 struct version *transfer_version_of(const struct transfer *t,
                                     const struct hash *id);
@@ -379,11 +380,11 @@ enum status transfer_read_header(struct transfer *t, struct bytes bytes,
                                  struct transfer_header *out);
 
 /* The blocks that segment index covers: first and one past the last. */
-void segment_blocks(const struct update *u, const struct version *v,
-                    uint32_t index, uint32_t *first, uint32_t *end);
+void transfer_segment_blocks(const struct update *u, const struct version *v,
+                             uint32_t index, uint32_t *first, uint32_t *end);
 /* All blocks under segment index are verified. */
-bool segment_is_done(const struct update *u, const struct version *v,
-                     uint32_t index);
+bool transfer_segment_is_done(const struct update *u, const struct version *v,
+                              uint32_t index);
 
 /* The fetch wants to run again at this time. */
 static inline void transfer_wake(struct transfer *t, uint64_t at_ns)

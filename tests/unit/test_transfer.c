@@ -106,6 +106,7 @@ struct world {
     uint64_t delay_min, delay_max;
     bool close_struck;
     int made_size_percent; /* of a made update against the target */
+    uint64_t estimate;     /* what hosts say of any pair; 0: nothing */
 };
 
 static void fill(struct world *w, void *out, size_t size)
@@ -458,6 +459,15 @@ static enum status host_check_manifest(void *ctx, const struct hash *version,
     return n->refuses_manifest ? STATUS_MISMATCH : STATUS_OK;
 }
 
+static uint64_t host_estimate(void *ctx, const struct hash *base,
+                              const struct hash *tree)
+{
+    struct fake_node *n = ctx;
+    assert_true(n->complete[version_of_tree(n->w, tree)]);
+    assert_true(!base || n->complete[version_of_tree(n->w, base)]);
+    return n->w->estimate;
+}
+
 static enum status do_decode(struct fake_node *n, const struct node_action *a)
 {
     struct world *w = n->w;
@@ -683,7 +693,8 @@ static void start_node(struct world *w, int i)
                                  .log = host_log,
                                  .event = host_event,
                                  .check_manifest = host_check_manifest,
-                                 .read_header = fake_read_header};
+                                 .read_header = fake_read_header,
+                                 .estimate = host_estimate};
     struct transfer_config config = {.node = n->id};
     assert_int_equal(transfer_new(&config, &host, &n->t), STATUS_OK);
 }
@@ -1049,6 +1060,33 @@ static void transfer_makes_within_the_budget_of_a_peer(void **state)
     }
     /* Four CPU seconds each, ten an hour: the fourth has to wait. */
     assert_int_equal(w->nodes[0].makes, 3);
+    world_free(w);
+}
+
+static void
+transfer_does_not_leave_what_is_under_way_for_an_estimate(void **state)
+{
+    (void)state;
+    struct world *w = crowd_new(26, 3, false);
+    w->nodes[0].rate = 1000000;
+    w->estimate = 1000;
+    int other = add_version(w, MODEL_SIZE);
+    learn_everywhere(w, other);
+    hold_version(w, 1, other);
+    hold_version(w, 2, other);
+    hold_version(w, 2, 1);
+    transfer_drop_version(w->nodes[0].t, &w->versions[other].id);
+    join(w, 0, 1);
+    want(w, 1, 1);
+    run_for(w, 400 * MS);
+    assert_true(w->nodes[1].data_in > 100000);
+    join(w, 1, 2);
+    run_for(w, 10 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    assert_int_equal(w->nodes[2].makes, 0);
+    struct transfer_counters c;
+    transfer_counters(w->nodes[1].t, &c);
+    assert_int_equal(c.segments_in, w->updates[0].segs);
     world_free(w);
 }
 
@@ -1557,6 +1595,8 @@ int main(void)
         cmocka_unit_test(transfer_takes_the_chain_with_the_fewest_bytes),
         cmocka_unit_test(transfer_lets_the_holder_make_what_is_much_smaller),
         cmocka_unit_test(transfer_makes_within_the_budget_of_a_peer),
+        cmocka_unit_test(
+            transfer_does_not_leave_what_is_under_way_for_an_estimate),
         cmocka_unit_test(transfer_makes_nothing_for_what_no_channel_names),
         cmocka_unit_test(transfer_survives_the_death_of_links),
         cmocka_unit_test(transfer_drops_a_liar_and_completes),
