@@ -94,12 +94,20 @@ void session_identity_deinit(struct session_identity *identity)
 
 /* ---- Handshake messages. ---- */
 
+#define PROLOGUE_BYTES (sizeof SESSION_PROLOGUE - 1 + HASH_BYTES)
+
+static void write_prologue(const struct session_identity *id,
+                           uint8_t out[PROLOGUE_BYTES])
+{
+    memcpy(out, SESSION_PROLOGUE, sizeof SESSION_PROLOGUE - 1);
+    memcpy(out + sizeof SESSION_PROLOGUE - 1, id->fleet.b, HASH_BYTES);
+}
+
 static enum status begin_handshake(struct session *s, size_t psk)
 {
     struct session_identity *id = s->identity;
-    uint8_t prologue[sizeof SESSION_PROLOGUE - 1 + HASH_BYTES];
-    memcpy(prologue, SESSION_PROLOGUE, sizeof SESSION_PROLOGUE - 1);
-    memcpy(prologue + sizeof SESSION_PROLOGUE - 1, id->fleet.b, HASH_BYTES);
+    uint8_t prologue[PROLOGUE_BYTES];
+    write_prologue(id, prologue);
     struct handshake_config config = {
         .pattern = &id->pattern,
         .initiator = s->initiator,
@@ -158,6 +166,28 @@ static enum status finish_handshake(struct session *s)
     return s->channel ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+/* Whether message 1 was sealed with this secret: the tokens psk and e of the
+ * pattern and the empty payload, by hashing alone. No key of ours is made or
+ * multiplied for whoever does not know the secret. */
+static bool knows_secret(const struct session_identity *id,
+                         const struct crypto_secret *psk, struct bytes msg)
+{
+    struct symmetric_state ss;
+    uint8_t prologue[PROLOGUE_BYTES], none[1];
+    struct bytes e = bytes_of(msg.data, CRYPTO_DH_BYTES);
+    struct bytes sealed =
+        bytes_of(msg.data + CRYPTO_DH_BYTES, msg.size - CRYPTO_DH_BYTES);
+    write_prologue(id, prologue);
+    symmetric_state_init(&ss, id->pattern.hash, id->pattern.name);
+    symmetric_state_mix_hash(&ss, bytes_of(prologue, sizeof prologue));
+    symmetric_state_mix_key_and_hash(&ss, bytes_of(psk->b, sizeof psk->b));
+    symmetric_state_mix_hash(&ss, e);
+    symmetric_state_mix_key(&ss, e);
+    bool known = !symmetric_state_open(&ss, sealed, none);
+    symmetric_state_deinit(&ss);
+    return known;
+}
+
 /* Message 1: hashing only, with each secret we accept; the ephemeral is
  * remembered once the sender is known to have the secret. */
 static enum status read_first(struct session *s, struct bytes msg,
@@ -170,22 +200,23 @@ static enum status read_first(struct session *s, struct bytes msg,
                          msg.size);
     if (replays_has(&id->replays, msg.data))
         return diag_fail(diag, STATUS_STALE, "a first message seen before");
+    size_t psk = 0;
+    while (psk < id->psk_count && !knows_secret(id, &id->psks[psk], msg))
+        psk++;
+    if (psk == id->psk_count)
+        return diag_fail(diag, STATUS_MISMATCH,
+                         "the peer has another fleet secret");
+    uint8_t none[1];
+    struct writer payload;
+    writer_init(&payload, none, 0);
     s->hs = calloc(1, sizeof *s->hs);
     if (!s->hs)
         return STATUS_NO_MEMORY;
-    uint8_t none[1];
-    struct writer payload;
-    enum status status = STATUS_MISMATCH;
-    for (size_t i = 0; i < id->psk_count && status == STATUS_MISMATCH; i++) {
-        handshake_state_deinit(s->hs);
-        writer_init(&payload, none, 0);
-        status = begin_handshake(s, i);
-        if (!status)
-            status = handshake_state_read(s->hs, msg, &payload);
-    }
-    if (status)
-        return diag_fail(diag, status, "the peer has another fleet secret");
-    status = replays_add(&id->replays, msg.data);
+    enum status status = begin_handshake(s, psk);
+    if (!status)
+        status = handshake_state_read(s->hs, msg, &payload);
+    if (!status)
+        status = replays_add(&id->replays, msg.data);
     if (status)
         return status;
     framer_set_max(&s->framer, LIMIT_HANDSHAKE_FRAME_BYTES);

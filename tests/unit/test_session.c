@@ -155,6 +155,46 @@ static void another_secret_is_refused_before_any_dh(void **state)
     side_deinit(&b);
 }
 
+struct counting {
+    struct rng inner;
+    unsigned fills;
+};
+
+static void counting_fill(void *ctx, void *out, size_t size)
+{
+    struct counting *counting = ctx;
+    counting->fills++;
+    rng_fill(&counting->inner, out, size);
+}
+
+/* An ephemeral key of ours costs two scalar multiplications: whoever does not
+ * know the secret must not have one made. */
+static void another_secret_makes_no_ephemeral_key(void **state)
+{
+    (void)state;
+    struct side a, b;
+    side_init(&a, 1, "secret");
+    side_init(&b, 2, "another");
+    struct counting counting = {b.identity.rng, 0};
+    b.identity.rng = (struct rng){counting_fill, &counting};
+    start(&a, &b);
+    move(&a, &b, 4096);
+    assert_int_equal(b.status, STATUS_MISMATCH);
+    assert_int_equal(counting.fills, 0);
+    side_deinit(&a);
+    side_deinit(&b);
+    side_init(&a, 1, "secret");
+    side_init(&b, 2, "secret");
+    counting = (struct counting){b.identity.rng, 0};
+    b.identity.rng = (struct rng){counting_fill, &counting};
+    start(&a, &b);
+    move(&a, &b, 4096);
+    assert_int_equal(b.status, STATUS_OK);
+    assert_int_equal(counting.fills, 1);
+    side_deinit(&a);
+    side_deinit(&b);
+}
+
 static void either_of_two_secrets_is_accepted(void **state)
 {
     (void)state;
@@ -381,6 +421,7 @@ int main(void)
         cmocka_unit_test(both_come_up_and_know_each_other),
         cmocka_unit_test(messages_arrive_in_order),
         cmocka_unit_test(another_secret_is_refused_before_any_dh),
+        cmocka_unit_test(another_secret_makes_no_ephemeral_key),
         cmocka_unit_test(either_of_two_secrets_is_accepted),
         cmocka_unit_test(another_fleet_is_refused),
         cmocka_unit_test(replayed_first_message_is_refused),
