@@ -252,21 +252,45 @@ static bool is_loopback(const char *addr)
            !strncmp(addr, "[::ffff:127.", 12);
 }
 
-/* Room for one more that has not shaken hands? */
-static bool half_open_room(const struct node *n, const char *addr)
+/* Who has not shown yet that it knows the fleet secret. */
+static bool is_stranger(const struct peer *p)
+{
+    return !p->outgoing && p->session && !session_proved(p->session);
+}
+
+/* The stranger that came first; NULL: none. */
+static struct peer *first_stranger(const struct node *n)
+{
+    struct peer *first = NULL;
+    for (size_t i = 0; i < n->peer_count; i++) {
+        struct peer *p = n->peers[i];
+        if (!p->closing && is_stranger(p) && (!first || p->id < first->id))
+            first = p;
+    }
+    return first;
+}
+
+/* Room for one more that has not shaken hands? When all places are taken, the
+ * stranger that has been silent longest goes: else whoever opens connections
+ * and says nothing would keep all others out. */
+static bool half_open_room(struct node *n, const char *addr)
 {
     size_t size = host_size(addr);
     unsigned all = 0, same = 0;
     for (size_t i = 0; i < n->peer_count; i++) {
         const struct peer *p = n->peers[i];
-        if (p->outgoing || p->up)
+        if (p->outgoing || p->up || (p->closing && is_stranger(p)))
             continue;
         all++;
         if (host_size(p->addr) == size && !memcmp(p->addr, addr, size))
             same++;
     }
-    return all < LIMIT_LINKS_HALF_OPEN &&
-           (same < LIMIT_LINKS_HALF_OPEN_ADDRESS || is_loopback(addr));
+    if (same >= LIMIT_LINKS_HALF_OPEN_ADDRESS && !is_loopback(addr))
+        return false;
+    struct peer *first = all < LIMIT_LINKS_HALF_OPEN ? NULL : first_stranger(n);
+    if (first)
+        peer_close(n, first, STATUS_BUSY, "silent, and others wait");
+    return all < LIMIT_LINKS_HALF_OPEN || first;
 }
 
 enum status node_accept(struct node *n, const char *peer_addr, uint64_t now_ns,

@@ -599,7 +599,9 @@ void peer_learn_addresses(struct node *n, const struct node_id *node,
             continue;
         memcpy(addr, text.data, text.size);
         addr[text.size] = '\0';
-        if (links_add(n->links, addr, LINKS_ROSTER, node, n->now_ns))
+        enum status added =
+            links_add(n->links, addr, LINKS_ROSTER, node, n->now_ns);
+        if (added && added != STATUS_CORRUPT)
             return; /* no room: those known will do */
     }
 }
@@ -659,7 +661,9 @@ static void on_peers(struct node *n)
             continue;
         memcpy(addr, m->addrs[i].data, m->addrs[i].size);
         addr[m->addrs[i].size] = '\0';
-        if (links_add(n->links, addr, LINKS_HINT, NULL, n->now_ns))
+        enum status status =
+            links_add(n->links, addr, LINKS_HINT, NULL, n->now_ns);
+        if (status && status != STATUS_CORRUPT)
             return;
     }
 }

@@ -520,6 +520,11 @@ enum session_state session_state(const struct session *s)
     return s->state;
 }
 
+bool session_proved(const struct session *s)
+{
+    return s->channel || (s->hs && !s->initiator);
+}
+
 bool session_initiator(const struct session *s)
 {
     return s->initiator;

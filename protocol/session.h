@@ -122,6 +122,9 @@ enum status session_seal(struct session *s, struct bytes plain,
                          struct writer *out) MUST_CHECK;
 
 enum session_state session_state(const struct session *s);
+
+/* Whether the peer showed that it knows the fleet secret. */
+bool session_proved(const struct session *s);
 bool session_initiator(const struct session *s);
 
 /* "noise", "hello", "up", "draining". */

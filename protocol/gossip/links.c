@@ -44,15 +44,25 @@ static struct links_entry *find(const struct links *l, const char *addr)
     return NULL;
 }
 
-/* Makes room in a full book: the worst address that is not in use. */
-static bool evict(struct links *l)
+/* Goes before b: hints before addresses of the roster, then what failed more.
+ */
+static bool worse(const struct links_entry *a, const struct links_entry *b)
+{
+    if (a->source != b->source)
+        return a->source > b->source;
+    return a->failures > b->failures;
+}
+
+/* Makes room in a full book: the worst address that is not in use, and not of a
+ * better source than the new one. */
+static bool evict(struct links *l, enum links_source source)
 {
     size_t worst = l->count;
     for (size_t i = 0; i < l->count; i++) {
         const struct links_entry *e = l->entries[i];
-        if (e->source == LINKS_STATIC || e->link)
+        if (e->source == LINKS_STATIC || e->source < source || e->link)
             continue;
-        if (worst == l->count || e->failures > l->entries[worst]->failures)
+        if (worst == l->count || worse(e, l->entries[worst]))
             worst = i;
     }
     if (worst == l->count)
@@ -62,10 +72,10 @@ static bool evict(struct links *l)
     return true;
 }
 
-static enum status grow(struct links *l)
+static enum status grow(struct links *l, enum links_source source)
 {
     if (l->count == LIMIT_LINKS_ADDRS)
-        return evict(l) ? STATUS_OK : STATUS_LIMIT;
+        return evict(l, source) ? STATUS_OK : STATUS_LIMIT;
     if (l->count < l->cap)
         return STATUS_OK;
     size_t cap = l->cap ? 2 * l->cap : 8;
@@ -75,6 +85,15 @@ static enum status grow(struct links *l)
     l->entries = entries;
     l->cap = cap;
     return STATUS_OK;
+}
+
+/* Addresses that other nodes told go to logs and to the resolver. */
+static bool is_printable(const char *addr)
+{
+    for (; *addr; addr++)
+        if (*addr <= ' ' || *addr > '~')
+            return false;
+    return true;
 }
 
 static void set_node(struct links_entry *entry, const struct node_id *node)
@@ -89,10 +108,12 @@ enum status links_add(struct links *l, const char *addr,
 {
     size_t size = strlen(addr) + 1;
     struct links_entry *entry = find(l, addr);
-    if (!size || size > LIMIT_ADDR_BYTES + 1)
+    if (size < 2 || size > LIMIT_ADDR_BYTES + 1)
         return STATUS_LIMIT;
+    if (source != LINKS_STATIC && !is_printable(addr))
+        return STATUS_CORRUPT;
     if (!entry) {
-        enum status status = grow(l);
+        enum status status = grow(l, source);
         if (status)
             return status;
         entry = calloc(1, sizeof *entry);

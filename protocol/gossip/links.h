@@ -57,7 +57,9 @@ void links_free(struct links *l);
 
 /* Notes an address; known ones keep the stronger source. node may be NULL.
  * When LIMIT_LINKS_ADDRS are there, one that is neither static nor in use makes
- * room. LIMIT: none does, or the address is too long; NO_MEMORY. */
+ * room, hints first; for a hint nothing but a hint does. LIMIT: none does, or
+ * the address is empty or too long; CORRUPT: one that is not static holds
+ * anything but printable ASCII without blanks; NO_MEMORY. */
 enum status links_add(struct links *l, const char *addr,
                       enum links_source source, const struct node_id *node,
                       uint64_t now_ns) MUST_CHECK;

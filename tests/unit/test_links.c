@@ -161,6 +161,52 @@ static void full_book_keeps_static_and_used_addresses(void **state)
     links_free(f.l);
 }
 
+/* Beacons can be replayed from made-up addresses: they must not push out what
+ * certified nodes said of themselves. */
+static void hints_make_room_for_roster_and_not_the_other_way(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char addr[32];
+    fixture_init(&f, 5);
+    for (unsigned i = 0; i < LIMIT_LINKS_ADDRS - 1; i++) {
+        (void)snprintf(addr, sizeof addr, "r%u:1", i);
+        assert_int_equal(links_add(f.l, addr, LINKS_ROSTER, NULL, 0),
+                         STATUS_OK);
+        struct links_entry *e = links_next(f.l, 0);
+        links_down(f.l, e, "refused", false, 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        (void)snprintf(addr, sizeof addr, "h%u:1", i);
+        assert_int_equal(links_add(f.l, addr, LINKS_HINT, NULL, 0), STATUS_OK);
+    }
+    size_t roster = 0;
+    for (size_t i = 0; i < links_count(f.l); i++)
+        roster += links_at(f.l, i)->source == LINKS_ROSTER;
+    assert_int_equal(roster, LIMIT_LINKS_ADDRS - 1);
+    assert_int_equal(links_add(f.l, "new:1", LINKS_ROSTER, NULL, 0), STATUS_OK);
+    assert_int_equal(links_add(f.l, "h9:1", LINKS_HINT, NULL, 0), STATUS_LIMIT);
+    links_free(f.l);
+}
+
+static void addresses_that_others_tell_are_printable(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 5);
+    assert_int_equal(links_add(f.l, "a:1\nerror: x", LINKS_HINT, NULL, 0),
+                     STATUS_CORRUPT);
+    assert_int_equal(links_add(f.l, "\xc2\x9b:1", LINKS_ROSTER, NULL, 0),
+                     STATUS_CORRUPT);
+    assert_int_equal(links_add(f.l, "a b:1", LINKS_ROSTER, NULL, 0),
+                     STATUS_CORRUPT);
+    assert_int_equal(links_add(f.l, "", LINKS_HINT, NULL, 0), STATUS_LIMIT);
+    assert_int_equal(links_add(f.l, "[fe80::1%eth0]:1", LINKS_HINT, NULL, 0),
+                     STATUS_OK);
+    assert_int_equal(links_count(f.l), 1);
+    links_free(f.l);
+}
+
 static struct push_item item(enum push_class class, uint64_t order, uint8_t id)
 {
     struct push_item it = {.order = order, .class = class};
@@ -287,6 +333,8 @@ int main(void)
         cmocka_unit_test(punished_address_waits_the_longest),
         cmocka_unit_test(hints_are_dialled_one_a_second),
         cmocka_unit_test(full_book_keeps_static_and_used_addresses),
+        cmocka_unit_test(hints_make_room_for_roster_and_not_the_other_way),
+        cmocka_unit_test(addresses_that_others_tell_are_printable),
         cmocka_unit_test(pushes_leave_in_order_of_class_and_number),
         cmocka_unit_test(slot_is_pushed_once),
         cmocka_unit_test(full_push_says_so),

@@ -551,12 +551,38 @@ static void half_open_connections_are_bounded_and_end(void **state)
         (void)snprintf(addr, sizeof addr, "9.9.9.%u:1", i);
         assert_int_equal(node_accept(a->core, addr, w->now, &link), STATUS_OK);
     }
-    assert_int_equal(node_accept(a->core, "8.8.8.8:1", w->now, &link),
-                     STATUS_BUSY);
     pass(w, 11 * SECOND);
     assert_int_equal(a->closes, 16);
     assert_int_equal(node_accept(a->core, "8.8.8.8:1", w->now, &link),
                      STATUS_OK);
+    free_world(w);
+}
+
+/* Connections that say nothing, from many addresses, keep nobody out. */
+static void silent_connections_make_room(void **state)
+{
+    (void)state;
+    struct world *w = new_pair();
+    struct box *a = &w->boxes[0];
+    link_id link, first = 0;
+    pass(w, 5 * SECOND);
+    assert_int_equal(links_up(a), 1);
+    for (unsigned i = 0; i < 40; i++) {
+        char addr[32];
+        (void)snprintf(addr, sizeof addr, "9.9.%u.9:1", i);
+        assert_int_equal(node_accept(a->core, addr, w->now, &link), STATUS_OK);
+        first = first ? first : link;
+        serve(w);
+    }
+    assert_int_equal(a->closes, 40 - LIMIT_LINKS_HALF_OPEN);
+    struct node_link_info info;
+    size_t open = 0;
+    for (size_t i = 0; node_link_at(a->core, i, &info); i++) {
+        assert_int_not_equal(info.link, first);
+        open++;
+    }
+    assert_int_equal(open, LIMIT_LINKS_HALF_OPEN + 1);
+    assert_int_equal(links_up(a), 1);
     free_world(w);
 }
 
@@ -676,6 +702,7 @@ int main(void)
         cmocka_unit_test(own_address_is_dialled_once),
         cmocka_unit_test(failed_dial_backs_off_and_tells),
         cmocka_unit_test(half_open_connections_are_bounded_and_end),
+        cmocka_unit_test(silent_connections_make_room),
         cmocka_unit_test(noise_on_a_fresh_link_closes_it),
         cmocka_unit_test(revoked_node_loses_its_link),
         cmocka_unit_test(channel_makes_a_version_wanted),
