@@ -164,6 +164,24 @@ static void on_refused(struct node *n, struct peer *p,
         peer_punish(n, p, "too many records that do not count");
 }
 
+/* The class of an author differs from start to start, so that nobody can choose
+ * the author whose budget it takes. */
+static struct quota *author_quota(struct node *n,
+                                  const struct slot_author *author)
+{
+    uint64_t mixed =
+        (load_le64(author->b) ^ n->identity.instance) * 0x9e3779b97f4a7c15u;
+    return &n->ledger.authors[(mixed >> 32) % LEDGER_AUTHOR_CLASSES];
+}
+
+/* Nodes write a few records a minute. One that writes without end must not have
+ * every other node write and relay without end. */
+static bool within_budget(struct node *n, const struct trust_verdict *v)
+{
+    return !v->author.is_node || v->outcome == TRUST_NEW ||
+           quota_take(author_quota(n, &v->author), 1, n->now_ns);
+}
+
 static void on_verdict(struct node *n, struct peer *p, const struct hash *key,
                        struct trust_verdict *v)
 {
@@ -182,7 +200,8 @@ static void on_verdict(struct node *n, struct peer *p, const struct hash *key,
         return;
     default:
         p->progress = true;
-        if (behind_pending(&n->ledger, v) || !put(n, p, key, v))
+        if (behind_pending(&n->ledger, v) || !within_budget(n, v) ||
+            !put(n, p, key, v))
             p->missed = true;
     }
 }
@@ -513,6 +532,9 @@ static enum status write_cert(const struct node *n, uint64_t epoch,
 enum status ledger_start(struct node *n)
 {
     trust_changes_init(&n->ledger.changes);
+    for (size_t i = 0; i < LEDGER_AUTHOR_CLASSES; i++)
+        quota_init(&n->ledger.authors[i], LEDGER_AUTHOR_RECORDS,
+                   LEDGER_AUTHOR_BURST, n->now_ns);
     enum status status = trust_load_end(n->trust, &n->ledger.changes);
     if (status)
         return status;

@@ -10,6 +10,13 @@
 
 #define LEDGER_SOURCES_MAX 4u
 
+/* Newer records of nodes that peers bring: a second and in a row, for each of
+ * some classes of authors. What is over the budget is left to the next digest,
+ * which brings the newest alone. */
+#define LEDGER_AUTHOR_CLASSES 256u
+#define LEDGER_AUTHOR_RECORDS 1u
+#define LEDGER_AUTHOR_BURST   32u
+
 /* A record that is being made durable. */
 struct ledger_item {
     op_id op;
@@ -24,6 +31,7 @@ struct ledger {
     struct ledger_item **items; /* in the order they were judged */
     size_t count, cap, bytes;
     struct trust_changes changes;
+    struct quota authors[LEDGER_AUTHOR_CLASSES];
     bool digested;     /* a peer compared its digest with ours */
     bool cert_refused; /* said once; not tried again until a restart */
     op_id cert_op, status_op;

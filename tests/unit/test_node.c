@@ -18,7 +18,7 @@ struct box {
     struct rng_seeded seeded;
     char addr[16];
     enum status put_status; /* what writing a record comes to */
-    unsigned puts, dials, closes, warnings;
+    unsigned puts, writes, dials, closes, warnings;
     uint8_t *values[64]; /* of records, in the order they were written */
     size_t sizes[64];
     bool hold;      /* writes are not answered */
@@ -161,6 +161,7 @@ static void do_close(struct world *w, unsigned from,
 static void do_put(struct world *w, struct box *b, const struct node_action *a)
 {
     struct node_result result = {.status = b->put_status};
+    b->writes++;
     if (b->hold) {
         b->held[b->held_count++] = a->op;
         return;
@@ -607,6 +608,37 @@ static void noise_on_a_fresh_link_closes_it(void **state)
     free_world(w);
 }
 
+/* A certified node that writes one record after another costs the others a few
+ * writes, and still they end with its newest. */
+static void flood_of_one_author_is_folded(void **state)
+{
+    (void)state;
+    static const uint8_t empty_map[] = {0xa0};
+    struct world *w = new_pair();
+    struct fleet_bytes *record = malloc(sizeof *record);
+    struct node_id id = fleet_node_id(&w->fleet, 1);
+    struct slot_author author = slot_author_node(&id);
+    struct slot_id slot = slot_id_of(&author, 40, bytes_of_text("x"));
+    pass(w, 5 * SECOND);
+    unsigned before = w->boxes[0].writes;
+    for (unsigned i = 1; i <= 500; i++) {
+        op_id op;
+        fleet_sign_node(&w->fleet, 1, 40, bytes_of_text("x"), 0, i,
+                        bytes_of(empty_map, 1), record);
+        assert_int_equal(submit(w, &w->boxes[1], record, &op, NULL), STATUS_OK);
+    }
+    assert_in_range(w->boxes[0].writes - before, 1, 40);
+    pass(w, 60 * SECOND);
+    assert_in_range(w->boxes[0].writes - before, 1, 50);
+    const struct slot_entry *held =
+        trust_slot(node_trust(w->boxes[0].core), &slot);
+    assert_non_null(held);
+    assert_int_equal(held->seq, 500);
+    assert_int_equal(links_up(&w->boxes[0]), 1);
+    free(record);
+    free_world(w);
+}
+
 static void revoked_node_loses_its_link(void **state)
 {
     (void)state;
@@ -704,6 +736,7 @@ int main(void)
         cmocka_unit_test(half_open_connections_are_bounded_and_end),
         cmocka_unit_test(silent_connections_make_room),
         cmocka_unit_test(noise_on_a_fresh_link_closes_it),
+        cmocka_unit_test(flood_of_one_author_is_folded),
         cmocka_unit_test(revoked_node_loses_its_link),
         cmocka_unit_test(channel_makes_a_version_wanted),
         cmocka_unit_test(unknown_links_and_ops_are_ignored),
