@@ -434,6 +434,28 @@ static void take_bases(struct loop *loop, struct publish *p)
     }
 }
 
+/* Both could not lie in one models folder; the older name stays. */
+static bool name_is_free(struct call *call, const char *model)
+{
+    struct trust_version *v = malloc(sizeof(*v));
+    const struct bytes all = {NULL, 0};
+    size_t cursor = 0;
+    bool taken = !v;
+    if (!v)
+        call_fail(call, STATUS_NO_MEMORY, NULL, model);
+    while (!taken &&
+           trust_version_next(node_trust(call->loop->node), &cursor, all, v)) {
+        taken = name_models_conflict(v->model, bytes_of_text(model));
+        if (taken)
+            call_error(call, "Refused", model, "choose another name",
+                       "one name would be a folder of the other: there is a "
+                       "model %.*s",
+                       (int)v->model.size, (const char *)v->model.data);
+    }
+    free(v);
+    return !taken;
+}
+
 static bool prepare_inputs(struct call *call, struct publish *p)
 {
     struct diag diag = {""};
@@ -446,7 +468,8 @@ static bool prepare_inputs(struct call *call, struct publish *p)
                    model);
         return false;
     }
-    if (!(role = find_role(call, BODY_ROLE_PUBLISHER, model)))
+    if (!name_is_free(call, model) ||
+        !(role = find_role(call, BODY_ROLE_PUBLISHER, model)))
         return false;
     snprintf(p->model, sizeof(p->model), "%s", model);
     memcpy(p->role, role->name.data, role->name.size);

@@ -892,14 +892,46 @@ static enum status start_node(struct loop *loop, struct diag *diag)
     return STATUS_OK;
 }
 
+/* Another invite of the same fleet: its addresses are tried too, the oldest
+ * make room. */
+static enum status add_addresses(struct loop *loop,
+                                 const struct fleet_file *fleet,
+                                 struct diag *diag)
+{
+    struct fleet_file *have = &loop->fleet;
+    for (size_t i = 0; i < fleet->address_count; i++) {
+        const char *addr = fleet->address[i];
+        bool known = false;
+        for (size_t k = 0; k < have->address_count; k++)
+            known |= !strcmp(have->address[k], addr);
+        if (known)
+            continue;
+        if (have->address_count == INVITE_ADDRESSES_MAX) {
+            memmove(have->address[0], have->address[1],
+                    (INVITE_ADDRESSES_MAX - 1) * sizeof(have->address[0]));
+            have->address_count--;
+        }
+        memcpy(have->address[have->address_count++], addr,
+               sizeof(have->address[0]));
+        if (node_add_peer(loop->node, addr, uv_hrtime()))
+            return diag_fail(diag, STATUS_LIMIT, "no room for another address");
+    }
+    loop_drain(loop);
+    enum status status = fleet_file_write(loop->config.state_dir, have);
+    if (status)
+        diag_fail(diag, status, "%s/fleet cannot be written: %s",
+                  loop->config.state_dir, status_text(status));
+    return status;
+}
+
 enum status loop_join(struct loop *loop, const struct fleet_file *fleet,
                       struct diag *diag)
 {
     if (loop->joined && !hash_equal(&loop->fleet.fleet, &fleet->fleet))
-        return diag_fail(diag, STATUS_EXISTS,
+        return diag_fail(diag, STATUS_REFUSED,
                          "this node belongs to another fleet already");
     if (loop->joined)
-        return STATUS_OK;
+        return add_addresses(loop, fleet, diag);
     enum status status = fleet_file_write(loop->config.state_dir, fleet);
     if (status)
         return diag_fail(diag, status, "%s/fleet cannot be written: %s",

@@ -67,10 +67,7 @@ static enum status status_from_uv(int err)
         return STATUS_EXISTS;
     case UV_EAI_NONAME:
     case UV_EAI_NODATA:
-        return STATUS_NOT_FOUND;
-    case UV_ECONNREFUSED:
-    case UV_EHOSTUNREACH:
-    case UV_ENETUNREACH:
+        return STATUS_NO_SUCH_HOST;
     case UV_EOF:
         return STATUS_CLOSED;
     default:
@@ -368,7 +365,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int result,
         link_free_if_done(l);
         return;
     }
-    l->last_error = result ? status_from_uv(result) : STATUS_NOT_FOUND;
+    l->last_error = result ? status_from_uv(result) : STATUS_NO_SUCH_HOST;
     if (result)
         dial_failed(l);
     else

@@ -358,6 +358,15 @@ size_t node_link_output(struct node *n, link_id link, uint8_t *buf, size_t cap,
     return p ? peer_output(n, p, buf, cap) : 0;
 }
 
+enum status node_add_peer(struct node *n, const char *addr, uint64_t now_ns)
+{
+    set_time(n, now_ns);
+    enum status status = links_add(n->links, addr, LINKS_STATIC, NULL, now_ns);
+    if (!status)
+        settle(n);
+    return status;
+}
+
 void node_peer_hint(struct node *n, const char *addr, uint64_t now_ns)
 {
     set_time(n, now_ns);

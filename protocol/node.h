@@ -124,6 +124,11 @@ void node_link_closed(struct node *n, link_id link, enum status why,
 size_t node_link_output(struct node *n, link_id link, uint8_t *buf, size_t cap,
                         uint64_t now_ns);
 
+/* One more static address, as in node_config.peers: kept dialled. Known ones
+ * are tried again at once. LIMIT, NO_MEMORY. */
+enum status node_add_peer(struct node *n, const char *addr, uint64_t now_ns)
+    MUST_CHECK;
+
 /* A peer of the fleet was seen at this address (beacon). */
 void node_peer_hint(struct node *n, const char *addr, uint64_t now_ns);
 

@@ -42,6 +42,11 @@ enum status status_from_errno(int err)
         return STATUS_BUSY;
     case ETIMEDOUT:
         return STATUS_TIMEOUT;
+    case ECONNREFUSED:
+        return STATUS_NOBODY_LISTENS;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return STATUS_UNREACHABLE;
     case EPIPE:
     case ECONNRESET:
         return STATUS_CLOSED;

@@ -31,7 +31,10 @@
     X(TIMEOUT, -18, "timed out")                                        \
     X(USAGE, -19, "the arguments do not fit")                           \
     X(INTERNAL, -20, "internal error")                                  \
-    X(PERMISSION, -21, "permission denied")
+    X(PERMISSION, -21, "permission denied")                             \
+    X(NOBODY_LISTENS, -22, "connection refused: nobody listens there")  \
+    X(UNREACHABLE, -23, "no route to that address")                     \
+    X(NO_SUCH_HOST, -24, "no such host name")
 
 enum status {
 #define STATUS_ENUM(name, value, text) STATUS_##name = (value),
