@@ -640,7 +640,7 @@ static void author_status(struct node *n)
         status =
             ledger_submit(n, writer_view(&wr), &n->ledger.status_op, &diag);
     if (status)
-        outbox_log(&n->outbox, NODE_LOG_DEBUG, "own status: %s",
+        outbox_log(&n->outbox, NODE_LOG_WARN, "own status: %s",
                    diag.text[0] ? diag.text : status_text(status));
     status_beat_written(&n->beat, wr.size ? wr.size : STATUS_BYTES_S,
                         rng_below(&n->rng, STATUS_BEAT_NS / 2), n->now_ns);

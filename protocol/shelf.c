@@ -135,12 +135,13 @@ static struct shelf_model *add_model(struct shelf *shelf, struct bytes name)
 {
     size_t at = 0;
     for (; at < shelf->model_count; at++) {
+        /* In the order of status bodies: shorter names first. */
         struct bytes other = bytes_of_text(shelf->models[at]->name);
-        size_t size = other.size < name.size ? other.size : name.size;
-        int order = memcmp(other.data, name.data, size);
-        if (!order && other.size == name.size)
+        if (bytes_equal(other, name))
             return shelf->models[at];
-        if (order > 0 || (!order && other.size > name.size))
+        if (other.size > name.size ||
+            (other.size == name.size &&
+             memcmp(other.data, name.data, name.size) > 0))
             break;
     }
     struct shelf_model *m = calloc(1, sizeof *m);

@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                "..", "lab"))
+                                "."))
 from lab import Lab, LabError  # noqa: E402
 
 
