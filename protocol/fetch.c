@@ -173,11 +173,20 @@ static void close_made(struct transfer *t, struct link *link,
     t->plans_dirty = true;
 }
 
+static bool is_bad_link(const struct fetch *f, link_id link)
+{
+    for (size_t i = 0; i < f->bad_link_count; i++)
+        if (f->bad_links[i] == link)
+            return true;
+    return false;
+}
+
 /* Somebody has all of what could not be had. */
-static void lift_ban(struct transfer *t, const struct parcel_offer_update *e)
+static void lift_ban(struct transfer *t, const struct link *link,
+                     const struct parcel_offer_update *e)
 {
     for (struct fetch *f = t->fetches; f && !e->partial; f = f->next)
-        for (size_t i = 0; i < f->ban_count; i++)
+        for (size_t i = 0; !is_bad_link(f, link->id) && i < f->ban_count; i++)
             if (f->bans[i].until_ns != NEVER &&
                 hash_equal(&f->bans[i].update, &e->update))
                 f->bans[i].until_ns = 0;
@@ -200,7 +209,7 @@ void fetch_offer(struct transfer *t, struct link *link,
     for (size_t j = 0; j < o->count; j++) {
         if (o->entries[j].ref)
             note_seen(link, &o->entries[j]);
-        lift_ban(t, &o->entries[j]);
+        lift_ban(t, link, &o->entries[j]);
     }
     sweep_seen(link);
     close_made(t, link, o);
@@ -356,18 +365,15 @@ void fetch_link_down(struct transfer *t, struct link *link)
     t->plans_dirty = true;
 }
 
-static bool is_bad_link(const struct fetch *f, link_id link)
-{
-    for (size_t i = 0; i < f->bad_link_count; i++)
-        if (f->bad_links[i] == link)
-            return true;
-    return false;
-}
-
+/* The oldest gives way when there are too many. */
 static void note_bad_link(struct fetch *f, link_id link)
 {
-    if (f->bad_link_count < sizeof f->bad_links / sizeof f->bad_links[0])
-        f->bad_links[f->bad_link_count++] = link;
+    if (is_bad_link(f, link))
+        return;
+    if (f->bad_link_count == sizeof f->bad_links / sizeof f->bad_links[0])
+        memmove(f->bad_links, f->bad_links + 1,
+                --f->bad_link_count * sizeof f->bad_links[0]);
+    f->bad_links[f->bad_link_count++] = link;
 }
 
 /* ---- Subscribing. ---- */
@@ -708,6 +714,11 @@ static void add_edge(struct transfer *t, struct fetch *f, struct link *link,
     if (!edge.make && is_banned(t, f, &e->update))
         return;
     const struct update *u = edge.make ? NULL : transfer_update_of(t, &edge.id);
+    /* Who kept us waiting once is not believed while there is another way: else
+     * a few cheap offers with nothing behind them keep all others away. */
+    bool goes_on = u && f->has_update && hash_equal(&f->update, &edge.id);
+    if (!goes_on && is_bad_link(f, link->id))
+        return;
     edge.bytes = u ? fetch_left(u, to) : scaled(e->bytes, to);
     for (size_t i = 0; i < g->count; i++)
         if (hash_equal(&g->edges[i].id, &edge.id)) {
@@ -798,6 +809,7 @@ static bool is_being_made(struct transfer *t, struct fetch *f)
             return true;
         }
         refuse_make(t, f, link->id, r, t->now + MAKE_RETRY_NS);
+        note_bad_link(f, link->id);
         cancel_request(t, link, r);
     }
     return false;
@@ -846,6 +858,7 @@ static void run_plan(struct transfer *t, struct fetch *f)
     if (!f->planned) {
         if (!f->has_update)
             say_why(f, "no peer offers a way to it");
+        forgive_links(t, f);
     } else if (plan.step_count && !keeps_update(f, g, plan.bytes)) {
         follow(t, f, &g->edges[plan.steps[0]]);
     }
@@ -866,7 +879,7 @@ static void ask_header(struct transfer *t, struct fetch *f)
     struct request *r =
         best ? fetch_request(t, best, PARCEL_ASK_HEADER, &f->update) : NULL;
     if (!best)
-        forgive_links(t, f);
+        fetch_leave_update(t, f); /* planned anew, without those links */
     if (!r)
         return;
     writer_init_heap(&r->in, UPDATE_HEADER_MAX);
@@ -1172,18 +1185,45 @@ static bool has_all_blocks(struct transfer *t, struct fetch *f)
     return v->blocks_done == v->shape.block_count;
 }
 
-/* Peers that show what is missing went away: look for another way, and come
- * back to this one later. */
+/* Somebody else, whom we have no reason to doubt, offers something else. */
+static bool has_another_way(struct transfer *t, const struct fetch *f)
+{
+    for (size_t i = 0; i < t->link_count; i++) {
+        struct link *link = t->links[i];
+        const struct offer *o = offer_of(link, &f->version->id);
+        if (o && o->count && !is_bad_link(f, link->id) &&
+            !fetch_seen(link, &f->update))
+            return true;
+    }
+    return false;
+}
+
+/* When to look for another way. */
+static uint64_t stuck_ns(struct transfer *t, const struct fetch *f)
+{
+    const struct swarm *s = f->swarm;
+    if (swarm_is_idle(s))
+        return swarm_idle_since(s) + STUCK_NS;
+    if (!swarm_waits_for_peers(s) || !has_another_way(t, f))
+        return NEVER;
+    uint64_t quiet = swarm_quiet_since(s) + QUIET_NS;
+    uint64_t trickle = swarm_done_since(s) + TRICKLE_NS;
+    return quiet < trickle ? quiet : trickle;
+}
+
+/* Peers that show what is missing went away, or show it and do not send it:
+ * look for another way, and come back to this one later. */
 static void leave_when_stuck(struct transfer *t, struct fetch *f)
 {
-    if (!swarm_is_idle(f->swarm))
-        return;
-    uint64_t until = swarm_idle_since(f->swarm) + STUCK_NS;
+    uint64_t until = stuck_ns(t, f);
     if (t->now < until) {
         transfer_wake(t, until);
         return;
     }
     struct hash update = f->update;
+    for (size_t i = 0; i < t->link_count; i++)
+        if (fetch_seen(t->links[i], &update))
+            note_bad_link(f, t->links[i]->id);
     say_why(f, "no peer has the rest of the update");
     fetch_ban(t, f, &update, t->now + BAN_STUCK_NS);
 }

@@ -50,6 +50,8 @@ struct swarm {
     uint64_t samples[SAMPLES]; /* times from ask to arrival */
     unsigned sample_count;
     uint64_t idle_since_ns;
+    uint64_t done_ns; /* when a segment was last done */
+    uint64_t data_ns; /* when a peer last sent anything of use */
 };
 
 static uint32_t seg_size(const struct swarm *s, uint32_t index)
@@ -95,7 +97,7 @@ struct swarm *swarm_new(struct transfer *t, struct fetch *f, struct update *u)
             s->empty++;
     s->start = own_start(t, u);
     s->dirty = true;
-    s->idle_since_ns = t->now;
+    s->idle_since_ns = s->done_ns = t->now;
     return s;
 }
 
@@ -201,6 +203,24 @@ bool swarm_is_idle(const struct swarm *s)
 uint64_t swarm_idle_since(const struct swarm *s)
 {
     return s->idle_since_ns;
+}
+
+uint64_t swarm_quiet_since(const struct swarm *s)
+{
+    return s->data_ns > s->done_ns ? s->data_ns : s->done_ns;
+}
+
+uint64_t swarm_done_since(const struct swarm *s)
+{
+    return s->done_ns;
+}
+
+bool swarm_waits_for_peers(const struct swarm *s)
+{
+    for (uint32_t i = 0; i < s->active_count; i++)
+        if (s->segs[s->active[i]].state != SEG_ASKED)
+            return false;
+    return true;
 }
 
 void swarm_touch(struct swarm *s)
@@ -699,7 +719,7 @@ void swarm_decoded(struct transfer *t, const struct op *op, enum status status)
         s->segs[op->index].state = SEG_DONE;
         deactivate(s, op->index);
         s->dirty = true;
-        s->idle_since_ns = t->now;
+        s->idle_since_ns = s->done_ns = t->now;
     }
     if (!v)
         return;
@@ -830,6 +850,7 @@ void swarm_data(struct transfer *t, struct link *link, struct request *r,
             t->have_due_ns = t->now + HAVE_INTERVAL_NS;
     }
     seg->got += (uint32_t)m->payload.size;
+    s->data_ns = t->now;
     if (m->last)
         arrived(t, s, m->index, link, r);
 }

@@ -51,6 +51,8 @@
 #define GIVEN_NS         (4 * S) /* plus twice the time it should take */
 #define STUCK_NS         (5 * S)
 #define BAN_STUCK_NS     (30 * S)
+#define QUIET_NS         (20 * S)  /* no byte, while there is another way */
+#define TRICKLE_NS       (120 * S) /* no whole segment, likewise */
 #define PAUSE_NS         (60 * S)
 #define RETRY_NS         (1 * S)
 #define NEVER            UINT64_MAX
@@ -432,7 +434,7 @@ struct fetch {
     size_t ban_count;
     struct refusal refusals[BANS_MAX];
     size_t refusal_count;
-    link_id bad_links[8]; /* sent wrong manifests or headers */
+    link_id bad_links[8]; /* sent wrong things, or none in time */
     size_t bad_link_count;
 };
 
@@ -487,6 +489,11 @@ void swarm_touch(struct swarm *s); /* what peers show changed */
 /* Nothing is asked, arriving or being decoded. */
 bool swarm_is_idle(const struct swarm *s);
 uint64_t swarm_idle_since(const struct swarm *s);
+/* When a peer last sent anything of use; when a segment was last done; and
+ * whether nothing but peers is waited for. */
+uint64_t swarm_quiet_since(const struct swarm *s);
+uint64_t swarm_done_since(const struct swarm *s);
+bool swarm_waits_for_peers(const struct swarm *s);
 
 /* ---- serve.c ---- */
 

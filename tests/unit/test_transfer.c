@@ -15,7 +15,7 @@
 
 #define NODES_MAX    12
 #define VERSIONS_MAX 10
-#define UPDATES_MAX  24
+#define UPDATES_MAX  32
 #define SEGS_MAX     64
 #define MS           ((uint64_t)1000000)
 #define SEC          ((uint64_t)1000000000)
@@ -82,6 +82,9 @@ struct fake_node {
     unsigned twice, makes;
     bool liar;         /* its segments are wrong */
     bool deaf;         /* answers nothing */
+    bool mute;         /* sends no data */
+    bool withholds;    /* sends headers, but no segment, and makes nothing */
+    uint64_t estimate; /* what it says of any pair; 0: as all */
     enum status fault; /* of DECODE, once */
     uint64_t complete_at[VERSIONS_MAX];
     bool refuses_manifest;
@@ -376,7 +379,7 @@ static void join_all(struct world *w)
 static void pump(struct world *w, struct fake_node *n)
 {
     uint8_t buf[16384];
-    bool any = !n->deaf;
+    bool any = !n->deaf && !n->mute;
     while (any) {
         any = false;
         for (int to = 0; to < w->node_count; to++) {
@@ -465,7 +468,7 @@ static uint64_t host_estimate(void *ctx, const struct hash *base,
     struct fake_node *n = ctx;
     assert_true(n->complete[version_of_tree(n->w, tree)]);
     assert_true(!base || n->complete[version_of_tree(n->w, base)]);
-    return n->w->estimate;
+    return n->estimate ? n->estimate : n->w->estimate;
 }
 
 static enum status do_decode(struct fake_node *n, const struct node_action *a)
@@ -557,6 +560,9 @@ static void perform(struct world *w, struct event *e)
     uint8_t *read = NULL;
     if (e->epoch != n->epoch)
         return;
+    if (n->withholds &&
+        (a->kind == NODE_ACTION_READ_SEGMENT || a->kind == NODE_ACTION_MAKE))
+        return;
     int v = version_of(w, &a->version), u = update_of(w, &a->update);
     switch (a->kind) {
     case NODE_ACTION_PUT_MANIFEST:
@@ -620,7 +626,7 @@ static uint64_t next_time(struct world *w)
         bool flagged = false;
         for (int to = 0; to < w->node_count; to++)
             flagged = flagged || w->pipes[i][to].flagged;
-        if (flagged && !n->deaf && n->up_busy_until < at)
+        if (flagged && !n->deaf && !n->mute && n->up_busy_until < at)
             at = n->up_busy_until;
         if (due < at)
             at = due;
@@ -1253,6 +1259,39 @@ static void transfer_comes_back_from_a_peer_that_went_deaf(void **state)
     }
 }
 
+/* A peer that shows many small updates and sends neither their headers nor
+ * their segments costs some time, and does not keep the others' away. */
+static void transfer_is_not_stalled_by_empty_promises(void **state)
+{
+    (void)state;
+    for (unsigned kind = 0; kind < 2; kind++) {
+        struct world *w = crowd_new(3 + kind, 3, true);
+        hold_version(w, 2, 1);
+        for (unsigned i = 0; i < 20; i++)
+            hold_update(w, 2, add_update(w, -1, 1, 20000 + 100 * i, 2, 0));
+        w->nodes[2].mute = kind == 0;
+        w->nodes[2].withholds = kind == 1;
+        want(w, 1, 1);
+        run_for(w, 60 * SEC);
+        assert_true(w->nodes[1].complete[1]);
+        world_free(w);
+    }
+}
+
+/* The same for updates that it says it can make. */
+static void transfer_waits_for_one_maker_that_makes_nothing(void **state)
+{
+    (void)state;
+    struct world *w = crowd_new(5, 3, true);
+    w->nodes[2].estimate = 1000;
+    w->nodes[2].withholds = true;
+    hold_version(w, 2, 1);
+    want(w, 1, 1);
+    run_for(w, 180 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    world_free(w);
+}
+
 static void transfer_resumes_after_a_restart(void **state)
 {
     (void)state;
@@ -1606,6 +1645,8 @@ int main(void)
         cmocka_unit_test(transfer_pauses_without_space_and_says_so),
         cmocka_unit_test(transfer_does_not_wait_for_a_slow_peer),
         cmocka_unit_test(transfer_comes_back_from_a_peer_that_went_deaf),
+        cmocka_unit_test(transfer_is_not_stalled_by_empty_promises),
+        cmocka_unit_test(transfer_waits_for_one_maker_that_makes_nothing),
         cmocka_unit_test(transfer_resumes_after_a_restart),
         cmocka_unit_test(transfer_goes_on_with_another_update),
         cmocka_unit_test(transfer_waits_for_a_holder_that_left),
