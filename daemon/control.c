@@ -406,6 +406,7 @@ static bool conn_call(struct conn *conn, json_t *message,
     call->fds = *fds;
     call->more = json_is_true(json_object_get(message, "more"));
     call->oneway = json_is_true(json_object_get(message, "oneway"));
+    call->may_write = conn->may_write;
     call->refs = 1;
     conn->call = call;
     call_ref(call);

@@ -48,6 +48,7 @@ struct call {
     struct varlink_fds fds; /* what came with it; a method may take them */
     bool more;
     bool oneway;
+    bool may_write; /* root, or the user of the daemon */
     /* What an unfinished call holds; called once when it ends, answered or
      * abandoned. */
     void (*end)(struct call *call);

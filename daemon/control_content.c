@@ -158,6 +158,13 @@ void control_export(struct call *call)
     struct loop *loop = call->loop;
     bool here = node_version_get(loop->node, &id, &info) &&
                 info.state == NODE_VERSION_COMPLETE;
+    if (!here && !call->may_write) {
+        call_error(call, "Refused", name,
+                   "run it as root or as the user of the daemon",
+                   "the version is not here, and members of the group may "
+                   "only look: they cannot have it fetched");
+        return;
+    }
     enum status status =
         here ? STATUS_OK : node_want(loop->node, &id, uv_hrtime());
     struct export *x = status ? NULL : calloc(1, sizeof(*x));

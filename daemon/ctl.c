@@ -1,6 +1,8 @@
 /* Shared by the verbs: options, calls, errors in one line, signing. */
 #include "daemon/ctl.h"
 
+#include "daemon/table.h"
+
 #include "daemon/keyring.h"
 #include "daemon/varlink_client.h"
 #include "protocol/record.h"
@@ -44,11 +46,13 @@ int ctl_exit_of(enum status status)
 
 int ctl_fail(const char *verb, int exit, const char *fmt, ...)
 {
+    char text[2048]; /* may quote other nodes: nothing for the terminal */
     va_list args;
-    fprintf(stderr, "deltamesh %s: ", verb);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    fprintf(stderr, "deltamesh %s: ", verb);
+    table_put_text(text, stderr);
     putc('\n', stderr);
     return exit;
 }

@@ -57,7 +57,7 @@ static int on_reply(void *ctx, json_t *reply, const int *fds, size_t fd_count)
 
 /* The invite from a line, a file, or standard input ("-"). A damaged one is
  * refused here, before the daemon is asked. */
-static int read_invite(const struct ctl *ctl, const char *from, char *out)
+static int read_invite(const struct ctl *ctl, char *from, char *out)
 {
     struct invite invite;
     struct diag diag = {""};
@@ -66,6 +66,7 @@ static int read_invite(const struct ctl *ctl, const char *from, char *out)
         if (size >= INVITE_LINE_MAX)
             return ctl_fail(ctl->verb, CTL_BAD_INPUT, "the invite is too long");
         memcpy(out, from, size + 1);
+        crypto_wipe(from, size); /* other users read arguments */
     } else {
         FILE *in = strcmp(from, "-") ? fopen(from, "re") : stdin;
         if (!in)
@@ -134,6 +135,7 @@ int ctl_join(int argc, char **argv)
     else if (!exit && !wait && !ctl.json)
         puts("the daemon is trying; see deltamesh status");
 out:
+    crypto_wipe(invite, sizeof(invite));
     ctl_end(&ctl);
     return exit;
 }

@@ -75,8 +75,11 @@ static enum status part_create(const struct fileset *set, struct part *part,
     if (status)
         return diag_fail(diag, status, "%s: cannot be made: %s", part->path,
                          status_text(status));
-    part->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    part->fd = open(
+        path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     struct stat st;
+    if (part->fd >= 0 && !fstat(part->fd, &st) && !S_ISREG(st.st_mode))
+        return diag_fail(diag, STATUS_MISMATCH, "%s: is no regular file", path);
     if (part->fd < 0 || fchmod(part->fd, 0644) || fstat(part->fd, &st) ||
         ((uint64_t)st.st_size != part->length &&
          ftruncate(part->fd, (off_t)part->length)))
@@ -92,7 +95,7 @@ static enum status part_open(const struct fileset *set, struct part *part,
     enum status status = path_of(set, part, path);
     if (status)
         return status;
-    part->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    part->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
     if (part->fd < 0 || fstat(part->fd, &st))
         return diag_fail(diag, status_from_errno(errno), "%s: %s", path,

@@ -48,7 +48,7 @@ enum status fs_pwrite(int fd, const void *data, size_t size, uint64_t offset)
 enum status fs_read(const char *path, size_t max, char **out, size_t *size)
 {
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return status_from_errno(errno);
     struct stat st;
@@ -106,8 +106,10 @@ enum status fs_write(const char *path, struct bytes bytes, mode_t mode)
     if (n < 0 || (size_t)n >= sizeof(tmp))
         return STATUS_LIMIT;
     parent_of(path, dir);
-    int fd =
-        open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    /* A file left from before may have had another mode: made anew, nobody can
+     * have it open. */
+    unlink(tmp);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return status_from_errno(errno);
     enum status status = fs_pwrite(fd, bytes.data, bytes.size, 0);

@@ -78,7 +78,8 @@ static enum status read_bytes(struct bytes in, struct invite *out)
         reader_fail(&rd, STATUS_CORRUPT);
     for (size_t i = 0; i < out->address_count && !reader_status(&rd); i++) {
         struct bytes text = reader_bytes(&rd, reader_u8(&rd));
-        memcpy(out->address[i], text.data, text.size);
+        if (text.size)
+            memcpy(out->address[i], text.data, text.size);
         out->address[i][text.size] = '\0';
         if (strlen(out->address[i]) != text.size ||
             !address_ok(out->address[i]))

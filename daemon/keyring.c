@@ -82,7 +82,7 @@ static enum status read_private(const char *path, char *out, size_t size,
                                 struct diag *diag)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return diag_fail(diag, status_from_errno(errno), "%s: %s", path,
                          strerror(errno));

@@ -32,6 +32,18 @@ void log_init(struct log *log, enum log_level level)
         .out = stderr, .level = level, .journal = journal_reads(STDERR_FILENO)};
 }
 
+/* Words of other nodes must not look like lines of their own, nor move the
+ * cursor of who reads them: C0, DEL and, in UTF-8, C1. */
+static void replace_controls(char *line)
+{
+    for (unsigned char *c = (unsigned char *)line; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+        else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+    }
+}
+
 void log_line(struct log *log, enum log_level level, const char *fmt, ...)
 {
     if (level > log->level)
@@ -41,9 +53,7 @@ void log_line(struct log *log, enum log_level level, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line, sizeof(line), fmt, args);
     va_end(args);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    replace_controls(line);
     if (log->journal)
         fprintf(log->out, "<%c>%s\n", level_priorities[level], line);
     else

@@ -1,6 +1,7 @@
 /* The node key and the fleet file. */
 #include "daemon/identity.h"
 
+#include "daemon/fileset.h"
 #include "daemon/fs.h"
 #include "tests/support/cmocka.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct dir {
     char path[32], machine[64], key[64], fleet[64];
@@ -40,6 +42,60 @@ static struct identity load(const struct dir *dir)
     assert_int_equal(identity_load(dir->path, dir->machine, &rng, &id, NULL),
                      STATUS_OK);
     return id;
+}
+
+/* A file of that name that somebody has open must not receive the secret. */
+static void secret_files_are_made_anew(void **state)
+{
+    (void)state;
+    struct dir dir;
+    char path[64], left[72], text[16];
+    dir_make(&dir);
+    snprintf(path, sizeof(path), "%s/secret", dir.path);
+    snprintf(left, sizeof(left), "%s.new", path);
+    int fd = open(left, O_RDWR | O_CREAT, 0666);
+    assert_true(fd >= 0);
+    put(path, "secret");
+    assert_int_equal(pread(fd, text, sizeof(text), 0), 0);
+    close(fd);
+    assert_int_equal(symlink("elsewhere", left), 0);
+    put(path, "secret");
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(st.st_mode & 07777, 0600);
+    dir_remove(&dir);
+}
+
+/* What lies where a model's file should is looked at before it is read: a pipe
+ * would be waited for, for ever. */
+static void file_sets_are_made_of_regular_files(void **state)
+{
+    (void)state;
+    struct dir dir;
+    char path[64], to[64];
+    struct fileset *set = NULL;
+    const struct manifest_file file = {.path = bytes_of_text("f"), .length = 3};
+    dir_make(&dir);
+    snprintf(path, sizeof(path), "%s/f", dir.path);
+    snprintf(to, sizeof(to), "%s/g", dir.path);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    assert_int_not_equal(fileset_open(dir.path, &file, 1, &set, NULL),
+                         STATUS_OK);
+    assert_int_not_equal(fileset_create(dir.path, &file, 1, &set, NULL),
+                         STATUS_OK);
+    assert_int_equal(unlink(path), 0);
+    put(to, "abc");
+    assert_int_equal(symlink("g", path), 0);
+    assert_int_not_equal(fileset_open(dir.path, &file, 1, &set, NULL),
+                         STATUS_OK);
+    assert_int_not_equal(fileset_create(dir.path, &file, 1, &set, NULL),
+                         STATUS_OK);
+    assert_int_equal(unlink(path), 0);
+    put(path, "abc");
+    assert_int_equal(fileset_open(dir.path, &file, 1, &set, NULL), STATUS_OK);
+    fileset_free(set);
+    dir_remove(&dir);
 }
 
 static void identity_stays_on_its_machine(void **state)
@@ -129,6 +185,8 @@ int main(void)
     if (crypto_init())
         return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secret_files_are_made_anew),
+        cmocka_unit_test(file_sets_are_made_of_regular_files),
         cmocka_unit_test(identity_stays_on_its_machine),
         cmocka_unit_test(identity_without_machine_id_is_bound_later),
         cmocka_unit_test(identity_damaged_key_is_left_alone),

@@ -1,6 +1,8 @@
 /* Columns and words for people. */
 #include "daemon/table.h"
 
+#include "daemon/log.h"
+
 #include "tests/support/cmocka.h"
 
 #include <stdlib.h>
@@ -52,6 +54,25 @@ static void table_replaces_control_characters(void **state)
     table_free(table);
 }
 
+static void log_line_replaces_control_characters(void **state)
+{
+    (void)state;
+    char text[128] = "";
+    struct log log;
+    log_init(&log, LOG_LEVEL_INFO);
+    log.journal = false;
+    log.out = tmpfile();
+    assert_non_null(log.out);
+    log_line(&log, LOG_LEVEL_INFO, "link %s",
+             "a\nerror: b\x1b[2J\xc2\x9b"
+             "1m \xc3\xa4");
+    rewind(log.out);
+    size_t size = fread(text, 1, sizeof(text) - 1, log.out);
+    fclose(log.out);
+    text[size] = '\0';
+    assert_string_equal(text, "info: link a?error: b?[2J??1m \xc3\xa4\n");
+}
+
 static void table_bytes_rounds_to_units(void **state)
 {
     (void)state;
@@ -81,6 +102,7 @@ int main(void)
         cmocka_unit_test(table_aligns_columns),
         cmocka_unit_test(table_without_rows_prints_nothing),
         cmocka_unit_test(table_replaces_control_characters),
+        cmocka_unit_test(log_line_replaces_control_characters),
         cmocka_unit_test(table_bytes_rounds_to_units),
         cmocka_unit_test(table_age_picks_a_unit),
     };
