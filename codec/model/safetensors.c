@@ -217,6 +217,16 @@ static enum status safetensors_json_failed(struct safetensors *st,
                      error->position, error->text);
 }
 
+/* Each value but the first stands behind one of these; those in texts count
+ * too, which does no harm. */
+static size_t safetensors_values(const char *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return count;
+}
+
 static enum status safetensors_load(struct safetensors *st, size_t length,
                                     json_t **root)
 {
@@ -225,6 +235,10 @@ static enum status safetensors_load(struct safetensors *st, size_t length,
         return STATUS_NO_MEMORY;
     enum status status =
         source_read(st->file, SAFETENSORS_LENGTH_SIZE, text, length);
+    if (!status && safetensors_values(text, length) > SAFETENSORS_VALUES_MAX)
+        status =
+            diag_fail(st->diag, STATUS_LIMIT, "header has more than %u values",
+                      SAFETENSORS_VALUES_MAX);
     if (!status) {
         json_error_t error;
         *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);

@@ -241,6 +241,30 @@ static void five_thousand_tensors_are_taken(void **state)
     free(list);
 }
 
+/* Two bytes a value in the file, dozens in memory: other nodes read what a
+ * publisher made. */
+static void a_header_of_too_many_values_is_refused(void **state)
+{
+    (void)state;
+    static const char head[] = "{\"x\":[";
+    size_t size = 3 * SAFETENSORS_VALUES_MAX;
+    struct parsed p;
+    uint8_t *file = malloc(8 + size);
+    assert_non_null(file);
+    store_le64(file, size);
+    memcpy(file + 8, head, sizeof(head) - 1);
+    for (size_t i = sizeof(head) - 1; i + 2 < size; i++)
+        file[8 + i] = (i & 1) != (sizeof(head) & 1) ? '0' : ',';
+    file[8 + size - 3] = '0';
+    file[8 + size - 2] = ']';
+    file[8 + size - 1] = '}';
+    parse(&p, bytes_of(file, 8 + size));
+    assert_int_equal(p.status, STATUS_LIMIT);
+    assert_non_null(strstr(p.diag.text, "values"));
+    arena_deinit(&p.arena);
+    free(file);
+}
+
 static void a_header_above_16_mib_is_refused(void **state)
 {
     size_t length = SAFETENSORS_HEADER_MAX + 1;
@@ -332,6 +356,7 @@ int main(void)
         cmocka_unit_test(a_name_with_nul_is_not_the_name_before_it),
         cmocka_unit_test(messages_hold_no_control_characters),
         cmocka_unit_test(five_thousand_tensors_are_taken),
+        cmocka_unit_test(a_header_of_too_many_values_is_refused),
         cmocka_unit_test(a_header_above_16_mib_is_refused),
         cmocka_unit_test(bad_files_get_the_expected_answer),
     };
