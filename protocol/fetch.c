@@ -239,6 +239,8 @@ static bool seen_grow(struct seen *s, size_t bytes)
 static bool seen_apply(struct seen *s, const struct parcel_ranges *ranges,
                        bool have, bool pending)
 {
+    if (transfer_ranges_sum(ranges) > TREE_BLOCKS_MAX)
+        return false;
     for (size_t i = 0; i < ranges->count; i++) {
         struct parcel_range r = ranges->at[i];
         if (r.count > TREE_BLOCKS_MAX || r.first > TREE_BLOCKS_MAX - r.count)

@@ -680,9 +680,7 @@ static void send_no_ranges(struct transfer *t, struct link *link, uint32_t ask,
 /* A count that no honest asker needs is not walked through. */
 static bool ranges_are_sane(const struct parcel_ranges *ranges)
 {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < ranges->count; i++)
-        sum += ranges->at[i].count;
+    uint64_t sum = transfer_ranges_sum(ranges);
     return sum && sum <= QUEUE_MAX;
 }
 

@@ -951,6 +951,12 @@ void swarm_no(struct transfer *t, struct link *link, struct request *r,
         no_to_all(t, link, r, m);
         return;
     }
+    /* A count that no answer to us needs is not walked through. */
+    if (transfer_ranges_sum(&m->ranges) > QUEUE_MAX) {
+        transfer_strike(t, link, "NO to more than was asked for");
+        no_to_all(t, link, r, m);
+        return;
+    }
     for (size_t i = 0; i < m->ranges.count; i++)
         for (uint32_t k = 0; k < m->ranges.at[i].count; k++)
             if (!no_to_segment(t, link, ask, m->ranges.at[i].first + k, m))

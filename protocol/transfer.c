@@ -24,6 +24,14 @@ bool transfer_ranges_add(struct parcel_ranges *ranges, uint32_t first,
     return true;
 }
 
+uint64_t transfer_ranges_sum(const struct parcel_ranges *ranges)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ranges->count; i++)
+        sum += ranges->at[i].count;
+    return sum;
+}
+
 bool transfer_grow(void **items, size_t count, size_t *cap, size_t size)
 {
     if (count < *cap)

@@ -347,6 +347,10 @@ static inline size_t bits_bytes(size_t count)
 bool transfer_ranges_add(struct parcel_ranges *ranges, uint32_t first,
                          uint32_t count);
 
+/* How many numbers the ranges of a message hold: up to 2^38, so look before
+ * walking through them. */
+uint64_t transfer_ranges_sum(const struct parcel_ranges *ranges);
+
 /* Room for one more element of size bytes; false without memory. */
 bool transfer_grow(void **items, size_t count, size_t *cap, size_t size);
 

@@ -1508,6 +1508,30 @@ static void transfer_strikes_data_that_nobody_asked_for(void **state)
     world_free(w);
 }
 
+/* One short message must not be worth billions of steps. */
+static void transfer_does_not_walk_through_a_no_to_everything(void **state)
+{
+    (void)state;
+    struct world *w = crowd_new(23, 2, true);
+    struct parcel *p = calloc(1, sizeof *p);
+    w->nodes[0].rate = 100000;
+    want(w, 1, 1);
+    run_for(w, 1 * SEC);
+    assert_true(w->nodes[1].header[0]);
+    for (uint32_t ask = 1; ask <= 16; ask++) {
+        p->type = MESSAGE_NO;
+        p->u.no.ask = ask;
+        p->u.no.reason = PARCEL_NO_UNKNOWN;
+        p->u.no.ranges.count = PARCEL_RANGES_MAX;
+        for (size_t i = 0; i < PARCEL_RANGES_MAX; i++)
+            p->u.no.ranges.at[i] = (struct parcel_range){99, UINT32_MAX - 99};
+        inject(w, 0, 1, p);
+    }
+    assert_in_range(w->nodes[1].strikes[0], 1, 16);
+    free(p);
+    world_free(w);
+}
+
 static enum parcel_reason ask_and_read_no(struct world *w,
                                           const struct parcel *ask)
 {
@@ -1655,6 +1679,7 @@ int main(void)
         cmocka_unit_test(transfer_stops_when_nothing_is_wanted_any_more),
         cmocka_unit_test(transfer_keeps_to_its_rate),
         cmocka_unit_test(transfer_strikes_data_that_nobody_asked_for),
+        cmocka_unit_test(transfer_does_not_walk_through_a_no_to_everything),
         cmocka_unit_test(transfer_answers_no_to_what_it_does_not_know),
         cmocka_unit_test(transfer_answers_busy_over_the_quotas),
         cmocka_unit_test(transfer_learns_within_limits),
