@@ -207,6 +207,17 @@ static enum status make_by(const struct places *places,
     return status;
 }
 
+/* The content without a byte needs no update to be made. */
+static bool tree_is_empty(const struct hash *tree)
+{
+    struct tree_shape shape;
+    struct hash empty;
+    if (tree_shape_of(0, &shape))
+        return false;
+    tree_id(&shape, NULL, &empty);
+    return hash_equal(tree, &empty);
+}
+
 static enum status
 make_tree(const struct places *places, const struct hash *tree,
           const struct hash *leaves, struct job *job, unsigned depth,
@@ -215,6 +226,8 @@ make_tree(const struct places *places, const struct hash *tree,
           void *ctx, struct diag *diag)
 {
     struct choice choice;
+    if (tree_is_empty(tree))
+        return STATUS_OK;
     enum status status = find_updates(places, tree, &choice, diag);
     if (status)
         return status;

@@ -9,8 +9,7 @@ import struct
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                "."))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lab import Lab, LabError  # noqa: E402
 
 
