@@ -467,7 +467,10 @@ static void restored_node_goes_on_above_its_highest_seq(void **state)
         }
     static const char *const peers[] = {"box0:1"};
     w->count = 1;
-    memset(&w->boxes[1].values, 0, sizeof w->boxes[1].values);
+    for (unsigned i = 0; i < w->boxes[1].puts; i++) {
+        free(w->boxes[1].values[i]);
+        w->boxes[1].values[i] = NULL;
+    }
     w->boxes[1].puts = 0;
     struct box *b = add(w, 1, peers, 1);
     boot(w, b);
