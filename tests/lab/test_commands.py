@@ -4,7 +4,6 @@ daemons, their exit statuses, and that every refusal is one line."""
 import filecmp
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -155,7 +154,7 @@ def check_files(tap, lab):
     lab.wait_running("b/empty", empty)
     tap.ok(True, "an empty file")
     done = node.run("publish", "b/odd", write(lab, "sp ace.bin", b"1"), check=False)
-    tap.refused(done, 4, "sp ace.bin", "a file name that cannot be a path")
+    tap.refused(done, 2, "sp ace.bin", "a file name that cannot be a path")
 
 
 def check_keys(tap, lab):
@@ -173,15 +172,15 @@ def check_keys(tap, lab):
                          check=False), 1, "holds keys already",
                 "restore never overwrites keys")
     keys = os.path.join(lab.dir, "keys", "deltamesh", "lab")
-    os.rename(keys, keys + ".lost")
+    lost = os.path.join(lab.dir, "lost")
+    os.rename(keys, lost)
     path = write(lab, "m.safetensors", safetensors([7.0] * 5000))
     tap.refused(node.run("publish", "c/m", path, check=False), 5, "--key",
                 "publishing without a key")
     node.run("keys", "restore", backup, "--passphrase-file", secret)
-    same = filecmp.dircmp(keys, keys + ".lost")
+    same = filecmp.dircmp(keys, lost)
     tap.ok(sorted(same.same_files) == ["operator.key", "publisher.key", "root.key"],
            "restored keys are the keys")
-    shutil.rmtree(keys + ".lost")
     node.run("publish", "c/m", path, "--wait")
     tap.ok(True, "publishing with restored keys")
 
@@ -213,9 +212,9 @@ def check_status(tap, lab):
 
 
 def check_quota(tap):
-    with Lab(1, config="[store]\nquota = 1M\n") as lab:
+    with Lab(1, config="[store]\nquota = 16M\n") as lab:
         lab.found()
-        big = write(lab, "big.bin", os.urandom(3 << 20))
+        big = write(lab, "big.bin", bytes(17 << 20))
         done = lab.nodes[0].run("publish", "m", big, check=False)
         tap.refused(done, 7, "quota", "a model above the quota")
         small = write(lab, "small.bin", os.urandom(100000))
