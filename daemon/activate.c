@@ -470,8 +470,11 @@ static enum status finish(const struct places *places,
 /* Forgets one folder: in the store first, then on the disk. A version that no
  * update realises had its only copy there. */
 static enum status drop_folder(const struct places *places, const char *model,
-                               const struct placed *placed, struct diag *diag)
+                               const struct placed *placed,
+                               const struct activate_options *options,
+                               struct diag *diag)
 {
+    bool forgotten = false;
     struct store_txn txn;
     struct store_version version;
     char name[SETTING_SIZE], from[PATH_MAX], dir[PATH_MAX], to[PATH_MAX + 64];
@@ -482,13 +485,17 @@ static enum status drop_folder(const struct places *places, const char *model,
     placed_name(model, placed->n, name);
     status = store_meta_del(&txn, name);
     if (!status && !store_version_get(&txn, &placed->version, &version) &&
-        !version.has_update && version.state >= STORE_VERSION_COMPLETE)
+        !version.has_update && version.state >= STORE_VERSION_COMPLETE) {
         status = store_version_strip(&txn, &placed->version);
+        forgotten = true;
+    }
     if (status) {
         store_txn_abort(&txn);
         return status;
     }
     status = store_txn_commit(&txn);
+    if (!status && forgotten && options && options->forgotten)
+        options->forgotten(options->ctx, &placed->version);
     if (!status)
         status = activate_dir(places, model, placed->n, from);
     if (!status)
@@ -504,7 +511,9 @@ static enum status drop_folder(const struct places *places, const char *model,
 
 /* Keeps folder n and the newest below it. */
 static enum status drop_older(const struct places *places, const char *model,
-                              uint64_t n, struct diag *diag)
+                              uint64_t n,
+                              const struct activate_options *options,
+                              struct diag *diag)
 {
     struct store_txn txn;
     struct placed_list placed;
@@ -520,7 +529,7 @@ static enum status drop_older(const struct places *places, const char *model,
             previous = placed.list[i].n;
     for (size_t i = 0; i < placed.count && !status; i++)
         if (placed.list[i].n < previous)
-            status = drop_folder(places, model, &placed.list[i], diag);
+            status = drop_folder(places, model, &placed.list[i], options, diag);
     return status;
 }
 
@@ -642,7 +651,7 @@ enum status activate_version(const struct places *places,
         a->intent.stage < STORE_ACTIVATION_RENAMED)
         undo(places, a->version.model);
     if (!status)
-        status = drop_older(places, a->version.model, *n, diag);
+        status = drop_older(places, a->version.model, *n, options, diag);
 out:
     free(a->manifest_bytes);
     free(a);
@@ -772,7 +781,7 @@ static enum status mend_running(const struct places *places,
     if (!current_is(places, running->model, running->n))
         status = link_current(places, running->model, running->n);
     if (!status)
-        status = drop_older(places, running->model, running->n, diag);
+        status = drop_older(places, running->model, running->n, NULL, diag);
     return status;
 }
 

@@ -66,6 +66,9 @@ struct activate_options {
     void *ctx;
     struct job *job; /* whose cancellation ends it early; may be NULL */
     uint64_t uptime_s;
+    /* Told of each version whose only copy lay in a folder that was dropped;
+     * may be NULL. */
+    void (*forgotten)(void *ctx, const struct hash *version);
     bool fresh; /* make the files again from updates, though they are there:
                  * those in place are damaged */
 };

@@ -31,6 +31,7 @@
 #define GC_PERIOD_NS    (6u * 3600u * 1000000000ull)
 #define QUOTA_LEAST     ((uint64_t)16 << 20)
 #define DRAIN_TURNS_MAX 10000u
+#define FORGOTTEN_MAX   32u /* folders of a model that are looked at */
 
 /* A read or a make for the core. */
 struct loop_op {
@@ -48,6 +49,10 @@ struct loop_op {
     struct diag diag;
     uint8_t *bytes;
     size_t size;
+    struct hash forgotten[FORGOTTEN_MAX];
+    size_t forgotten_count;
+    bool shallow; /* our own idea: a full update where chains grow long */
+    bool made;
 };
 
 struct loop_wait {
@@ -307,25 +312,56 @@ static enum status read_store(struct loop_op *op)
     return status;
 }
 
+static void note_forgotten(void *ctx, const struct hash *version)
+{
+    struct loop_op *op = ctx;
+    if (op->forgotten_count < FORGOTTEN_MAX)
+        op->forgotten[op->forgotten_count++] = *version;
+}
+
 static void op_run(struct job *job)
 {
     struct loop_op *op = (struct loop_op *)job;
     const struct places *places = &op->loop->places;
-    if (op->kind == NODE_ACTION_MAKE) {
+    if (op->shallow) {
+        struct made_update made;
+        op->status = make_shallow(places, &op->version, op->uptime_s, job,
+                                  &op->made, &made, &op->diag);
+        op->bytes = made.header;
+        op->size = made.header_size;
+    } else if (op->kind == NODE_ACTION_MAKE) {
         struct made_update made;
         op->status = make_update_between(places, &op->base, &op->tree,
                                          op->uptime_s, job, &made, &op->diag);
         op->bytes = made.header;
         op->size = made.header_size;
     } else if (op->kind == NODE_ACTION_ACTIVATE) {
-        const struct activate_options options = {.job = job,
-                                                 .uptime_s = op->uptime_s};
+        const struct activate_options options = {.ctx = op,
+                                                 .job = job,
+                                                 .uptime_s = op->uptime_s,
+                                                 .forgotten = note_forgotten};
         uint64_t n;
         op->status =
             activate_version(places, &op->version, &options, &n, &op->diag);
     } else {
         op->status = read_store(op);
     }
+}
+
+static void shallow_submit(struct loop *loop, const struct hash *version);
+
+static void shallow_done(struct loop *loop, const struct loop_op *op)
+{
+    if (op->status && op->status != STATUS_CLOSED)
+        log_debug(&loop->log, "no full update was made: %s %s",
+                  status_text(op->status), op->diag.text);
+    if (!op->made || !loop->node)
+        return;
+    enum status status =
+        node_add_update(loop->node, bytes_of(op->bytes, op->size));
+    if (status)
+        log_debug(&loop->log, "a full update was not taken: %s",
+                  status_text(status));
 }
 
 static void op_done(struct job *job)
@@ -345,16 +381,41 @@ static void op_done(struct job *job)
             loop->beat_due_gc_ns = uv_hrtime() + GC_DELAY_NS;
         malloc_trim(0);
     }
-    if (loop->node) {
+    for (size_t i = 0; i < op->forgotten_count && loop->node; i++)
+        node_swept_version(loop->node, &op->forgotten[i]);
+    if (op->shallow) {
+        shallow_done(loop, op);
+    } else if (loop->node) {
         const struct node_result result = {
             .status = op->status,
             .bytes = bytes_of(op->bytes, op->status ? 0 : op->size),
             .cpu_ns = job->cpu_ns};
         node_done(loop->node, op->op, &result, uv_hrtime());
     }
+    if (op->kind == NODE_ACTION_ACTIVATE && !op->status)
+        shallow_submit(loop, &op->version);
     free(op->bytes);
     free(op);
     loop_drain(loop);
+}
+
+/* Keeps what is in place readable by few steps, while its files are there. */
+static void shallow_submit(struct loop *loop, const struct hash *version)
+{
+    struct loop_op *op = loop->stopping ? NULL : calloc(1, sizeof(*op));
+    if (!op)
+        return;
+    op->loop = loop;
+    op->kind = NODE_ACTION_MAKE;
+    op->shallow = true;
+    op->version = *version;
+    op->uptime_s = loop_uptime_s(loop);
+    op->job.lanes = JOB_LANE_LONG;
+    op->job.run = op_run;
+    op->job.done = op_done;
+    op->next = loop->ops;
+    loop->ops = op;
+    job_submit(&loop->jobs, &op->job);
 }
 
 static void submit_op(struct loop *loop, const struct node_action *a)
@@ -389,7 +450,7 @@ static void submit_op(struct loop *loop, const struct node_action *a)
 static void cancel_op(struct loop *loop, op_id id)
 {
     for (struct loop_op *op = loop->ops; op; op = op->next)
-        if (op->op == id && op->kind == NODE_ACTION_MAKE)
+        if (op->op == id && op->kind == NODE_ACTION_MAKE && !op->shallow)
             atomic_store(&op->job.cancelled, true);
 }
 
@@ -887,6 +948,10 @@ static enum status start_node(struct loop *loop, struct diag *diag)
                          status_text(status));
     }
     loop->joined = true;
+    struct node_version_info info;
+    for (size_t i = 0; node_version_at(loop->node, i, &info); i++)
+        if (info.running)
+            shallow_submit(loop, &info.id);
     udp_start(loop->udp);
     loop_drain(loop);
     return STATUS_OK;

@@ -210,10 +210,12 @@ static enum status ends_open(const struct places *places,
                              struct job *job, struct ends *out,
                              struct diag *diag)
 {
-    enum status status = content_open(places, base, job, &out->base, diag);
+    enum status status = STATUS_OK;
+    if (base)
+        status = content_open(places, base, job, &out->base, diag);
     if (!status)
         status = content_open(places, target, job, &out->target, diag);
-    if (!status)
+    if (!status && base)
         status = content_model(out->base, &out->base_model, NULL);
     if (!status)
         status = content_model(out->target, &out->target_model, NULL);
@@ -237,11 +239,11 @@ enum status make_update_between(const struct places *places,
         memcpy(model, name.data,
                name.size < sizeof(model) ? name.size : sizeof(model) - 1);
         const struct make_input input = {
-            .params = {.base = &ends.base->source,
+            .params = {.base = base ? &ends.base->source : NULL,
                        .target = &ends.target->source,
                        .base_model = ends.base_model,
                        .target_model = ends.target_model,
-                       .base_leaves = ends.base->has_manifest
+                       .base_leaves = base && ends.base->has_manifest
                                           ? ends.base->manifest.leaves
                                           : NULL,
                        .target_leaves = ends.target->manifest.leaves,
@@ -252,5 +254,105 @@ enum status make_update_between(const struct places *places,
         status = make_update(places, &input, job, out, diag);
     }
     ends_close(&ends);
+    return status;
+}
+
+/* ---- Depth. ---- */
+
+struct depth {
+    struct hash update;
+    bool has_update;
+};
+
+static bool note_realising(void *ctx, const struct store_version *version)
+{
+    struct depth *depth = ctx;
+    if (version->has_update && version->state >= STORE_VERSION_COMPLETE) {
+        depth->has_update = true;
+        depth->update = version->update;
+    }
+    return !depth->has_update;
+}
+
+/* Steps down to a full update; more than MAKE_DEPTH_MAX when there is none. */
+static enum status depth_of(struct store_txn *txn, const struct hash *tree,
+                            unsigned *steps)
+{
+    struct hash at = *tree;
+    for (*steps = 0; *steps <= MAKE_DEPTH_MAX; (*steps)++) {
+        struct depth depth = {.has_update = false};
+        struct store_update update;
+        enum status status =
+            store_version_each_of_tree(txn, &at, note_realising, &depth);
+        if (!status && !depth.has_update) {
+            *steps = MAKE_DEPTH_MAX + 1;
+            return STATUS_OK;
+        }
+        if (!status)
+            status = store_update_get(txn, &depth.update, &update);
+        if (status || !update.has_base)
+            return status;
+        at = update.base;
+    }
+    return STATUS_OK;
+}
+
+static enum status look_at(const struct places *places,
+                           const struct hash *version, struct hash *tree,
+                           unsigned *steps, struct diag *diag)
+{
+    struct store_txn txn;
+    struct store_version row;
+    enum status status =
+        store_txn_begin(&txn, places->env, STORE_TXN_READ, diag);
+    if (status)
+        return status;
+    status = store_version_get(&txn, version, &row);
+    if (!status && row.state < STORE_VERSION_COMPLETE)
+        status = STATUS_NOT_FOUND;
+    *tree = row.tree;
+    if (!status)
+        status = depth_of(&txn, tree, steps);
+    store_txn_abort(&txn);
+    return status;
+}
+
+static enum status realise_by(const struct places *places,
+                              const struct hash *version,
+                              const struct hash *update, struct diag *diag)
+{
+    struct store_txn txn;
+    enum status status =
+        store_txn_begin(&txn, places->env, STORE_TXN_WRITE, diag);
+    if (status)
+        return status;
+    status = store_version_set_update(&txn, version, update);
+    if (status) {
+        store_txn_abort(&txn);
+        return status;
+    }
+    return store_txn_commit(&txn);
+}
+
+enum status make_shallow(const struct places *places,
+                         const struct hash *version, uint64_t uptime_s,
+                         struct job *job, bool *made, struct made_update *out,
+                         struct diag *diag)
+{
+    struct hash tree;
+    unsigned steps = 0;
+    *made = false;
+    memset(out, 0, sizeof(*out));
+    enum status status = look_at(places, version, &tree, &steps, diag);
+    if (status || steps <= MAKE_DEPTH_MAX)
+        return status;
+    status = make_update_between(places, NULL, &tree, uptime_s, job, out, diag);
+    if (!status)
+        status = realise_by(places, version, &out->id, diag);
+    *made = !status;
+    if (status) {
+        free(out->header);
+        out->header = NULL;
+    }
     return status;
 }

@@ -39,12 +39,23 @@ enum status make_update(const struct places *places,
                         const struct make_input *input, struct job *job,
                         struct made_update *out, struct diag *diag) MUST_CHECK;
 
-/* The update from one tree held here to another, with what their manifests
- * say. as make_update; NOT_FOUND: one of them is not held. */
+/* The update from one tree held here (NULL: from nothing) to another, with
+ * what their manifests say. As make_update; NOT_FOUND: one is not held. */
 enum status make_update_between(const struct places *places,
                                 const struct hash *base,
                                 const struct hash *target, uint64_t uptime_s,
                                 struct job *job, struct made_update *out,
                                 struct diag *diag) MUST_CHECK;
+
+/* Steps from what realises a version down to a full update that a version may
+ * be away from it; deeper ones get a full update of their own. */
+#define MAKE_DEPTH_MAX 4u
+
+/* Makes that full update when the version lies deeper, and lets it realise the
+ * version. *made says whether it did; then out is set. */
+enum status make_shallow(const struct places *places,
+                         const struct hash *version, uint64_t uptime_s,
+                         struct job *job, bool *made, struct made_update *out,
+                         struct diag *diag) MUST_CHECK;
 
 #endif

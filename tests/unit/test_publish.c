@@ -101,6 +101,46 @@ static void publish_chain_of_updates_is_followed(void **state)
     depot_deinit(&depot);
 }
 
+static void publish_long_chains_get_a_full_update(void **state)
+{
+    (void)state;
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct hash tree, full, version;
+    for (uint64_t i = 0; i < 7; i++) {
+        x[1000 * i] ^= 0x55;
+        struct publish *p = depot_publish(&depot, "m", i + 1, bytes_of(x, SIZE),
+                                          i ? &tree : NULL);
+        tree = p->tree;
+        version = p->version;
+        full = p->updates[0].id;
+        if (i) {
+            struct store_txn txn;
+            assert_int_equal(
+                store_txn_begin(&txn, depot.env, STORE_TXN_WRITE, NULL), 0);
+            assert_int_equal(
+                store_version_set_update(&txn, &version, &p->updates[1].id),
+                STATUS_OK);
+            assert_int_equal(store_txn_commit(&txn), STATUS_OK);
+            assert_int_equal(store_update_remove(depot.env, &full, NULL),
+                             STATUS_OK);
+        }
+        struct made_update made;
+        struct diag diag = {""};
+        bool did;
+        assert_int_equal(make_shallow(&depot.places, &version, 1, &p->job, &did,
+                                      &made, &diag),
+                         STATUS_OK);
+        assert_int_equal(did, i == MAKE_DEPTH_MAX + 1);
+        free(made.header);
+        publish_free(p);
+    }
+    check_content(&depot, &tree, bytes_of(x, SIZE));
+    free(x);
+    depot_deinit(&depot);
+}
+
 static void publish_same_bytes_are_unchanged(void **state)
 {
     (void)state;
@@ -220,6 +260,7 @@ int main(void)
         cmocka_unit_test(publish_content_comes_back),
         cmocka_unit_test(publish_makes_a_small_direct_update),
         cmocka_unit_test(publish_chain_of_updates_is_followed),
+        cmocka_unit_test(publish_long_chains_get_a_full_update),
         cmocka_unit_test(publish_same_bytes_are_unchanged),
         cmocka_unit_test(publish_what_does_not_fit_is_refused),
         cmocka_unit_test(publish_two_files_of_one_name_are_refused),
