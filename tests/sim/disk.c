@@ -164,6 +164,20 @@ enum status disk_put_manifest(struct disk *disk, const struct hash *version,
     return status;
 }
 
+void disk_drop_version(struct disk *disk, const struct hash *version)
+{
+    for (size_t i = 0; i < disk->running_count; i++)
+        if (hash_equal(&disk->running[i].version, version))
+            return;
+    for (size_t i = 0; i < disk->version_count; i++) {
+        if (!hash_equal(&disk->versions[i]->id, version))
+            continue;
+        free_version(disk->versions[i]);
+        disk->versions[i] = disk->versions[--disk->version_count];
+        return;
+    }
+}
+
 void disk_put_content(struct disk *disk, const struct hash *version,
                       struct bytes manifest, struct bytes content)
 {

@@ -66,6 +66,8 @@ enum status disk_put_manifest(struct disk *disk, const struct hash *version,
 /* A complete version, with its content. */
 void disk_put_content(struct disk *disk, const struct hash *version,
                       struct bytes manifest, struct bytes content);
+/* What runs stays. */
+void disk_drop_version(struct disk *disk, const struct hash *version);
 enum status disk_put_header(struct disk *disk, const struct hash *update,
                             struct bytes header);
 enum status disk_put_segment(struct disk *disk, const struct hash *update,

@@ -412,8 +412,10 @@ static void perform(struct sim *sim, struct sim_node *node,
                     (double)sim->now_ns / 1e9, node->index, (int)action->level,
                     action->text);
         break;
-    case NODE_ACTION_CANCEL:
     case NODE_ACTION_DROP_VERSION:
+        disk_drop_version(&node->disk, &action->version);
+        break;
+    case NODE_ACTION_CANCEL:
     case NODE_ACTION_EVENT:
         break;
     default:
@@ -773,6 +775,8 @@ void sim_boot(struct sim *sim, unsigned index)
                                  .software = "sim",
                                  .dial_max = sim->config.dial_max,
                                  .ping_idle_ns = sim->config.ping_idle_ns,
+                                 .mirror = &node->mirror,
+                                 .mirror_count = node->mirror ? 1 : 0,
                                  .wire_version_max = node->wire_max};
     memset(config.psk[0], 0x5e, sizeof config.psk[0]);
     for (unsigned i = 0; i < sim->config.static_peers && i < 8; i++)
@@ -1027,6 +1031,13 @@ static void add_update(struct sim *sim, struct sim_node *node,
 struct hash sim_publish(struct sim *sim, unsigned index, const char *model,
                         uint64_t n, struct bytes content)
 {
+    return sim_publish_floor(sim, index, model, n, 1, content);
+}
+
+struct hash sim_publish_floor(struct sim *sim, unsigned index,
+                              const char *model, uint64_t n, uint64_t floor,
+                              struct bytes content)
+{
     struct sim_node *node = sim->nodes[index];
     const struct disk_version *base =
         n > 1 ? older(sim, node, model, n - 1) : NULL;
@@ -1051,7 +1062,7 @@ struct hash sim_publish(struct sim *sim, unsigned index, const char *model,
                                 .manifest_size = wr.size,
                                 .vector = m->vector,
                                 .parents = m->parents,
-                                .floor = 1};
+                                .floor = floor};
     fleet_version_body(&sim->fleet, "trainer", model, n, 1, &body, record);
     struct diag diag = {{0}};
     status = sim_submit(sim, index, fleet_view(record), &diag);
@@ -1073,6 +1084,27 @@ void sim_release(struct sim *sim, unsigned node, uint64_t seq,
     if (sim_submit(sim, node, fleet_view(record), &diag))
         sim_fail(sim, "channel record refused: %s", diag.text);
     free(record);
+}
+
+enum status sim_want(struct sim *sim, unsigned index,
+                     const struct hash *version)
+{
+    struct sim_node *node = sim->nodes[index];
+    enum status status = node_want(node->core, version, node_time(node));
+    pump(sim, node);
+    return status;
+}
+
+void sim_damage(struct sim *sim, unsigned index, const struct hash *version)
+{
+    struct sim_node *node = sim->nodes[index];
+    struct disk_version *v = disk_version(&node->disk, version);
+    assert(v && v->complete);
+    v->complete = false;
+    v->bitmap[0] &= 0xfe;
+    memset(v->content, 0, tree_block_size(&v->shape, 0));
+    node_heal(node->core, version, 0, node_time(node));
+    pump(sim, node);
 }
 
 /* ---- Asking. ---- */

@@ -47,6 +47,7 @@ struct sim_node {
     struct node *core; /* NULL: down */
     unsigned boots;
     uint8_t wire_max;
+    const char *mirror; /* pattern; NULL: none */
     struct rng_seeded seeded;
     struct disk disk;
     struct sim_faults faults;
@@ -118,9 +119,19 @@ uint8_t *sim_content(uint64_t seed, unsigned round, size_t size);
  * update from version n - 1 when the node has it. Its id. */
 struct hash sim_publish(struct sim *sim, unsigned node, const char *model,
                         uint64_t n, struct bytes content);
+/* The same with a floor: lower versions are buried. */
+struct hash sim_publish_floor(struct sim *sim, unsigned node, const char *model,
+                              uint64_t n, uint64_t floor, struct bytes content);
 /* Channel "main" names it. */
 void sim_release(struct sim *sim, unsigned node, uint64_t seq,
                  const char *model, const struct hash *version);
+
+/* node_want. */
+enum status sim_want(struct sim *sim, unsigned node,
+                     const struct hash *version);
+
+/* Block 0 of a complete version is damaged, and the node is told. */
+void sim_damage(struct sim *sim, unsigned node, const struct hash *version);
 
 /* ---- Asking. ---- */
 

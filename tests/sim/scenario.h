@@ -15,7 +15,8 @@ struct scenario {
 
 extern const struct scenario scenario_basic, scenario_byzantine, scenario_churn,
     scenario_crash, scenario_equivocation, scenario_gossip, scenario_join,
-    scenario_partition, scenario_skew, scenario_swarm, scenario_wire;
+    scenario_keep, scenario_partition, scenario_skew, scenario_swarm,
+    scenario_wire;
 
 /* Boots all and waits until each has a link. */
 void scenario_start(struct sim *sim);

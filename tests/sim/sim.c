@@ -12,7 +12,7 @@ static const struct scenario *const scenarios[] = {
     &scenario_basic,        &scenario_gossip,    &scenario_join,
     &scenario_partition,    &scenario_crash,     &scenario_churn,
     &scenario_wire,         &scenario_skew,      &scenario_swarm,
-    &scenario_equivocation, &scenario_byzantine,
+    &scenario_equivocation, &scenario_byzantine, &scenario_keep,
 };
 #define SCENARIO_COUNT (sizeof scenarios / sizeof *scenarios)
 
