@@ -269,7 +269,9 @@ static bool is_source(const struct ledger_item *item, link_id link)
     return false;
 }
 
-/* To every link but those it came from. */
+/* To every link but those it came from. The author of a status sends it to all
+ * its links at once; others wait a little and then announce it, for in a dense
+ * mesh nearly everyone has it by then. */
 static void push_all(struct node *n, const struct ledger_item *item,
                      bool change)
 {
@@ -279,12 +281,18 @@ static void push_all(struct node *n, const struct ledger_item *item,
     struct push_item it = push_item_of(entry);
     if (it.class == PUSH_STATUS_BEAT && change)
         it.class = PUSH_STATUS_CHANGE;
+    if (it.class >= PUSH_STATUS_CHANGE && item->source_count)
+        it.class = PUSH_ANNOUNCE;
     for (size_t i = 0; i < n->peer_count; i++) {
         struct peer *p = n->peers[i];
         if (!p->up || p->closing || is_source(item, p->id))
             continue;
+        if (it.class == PUSH_ANNOUNCE && p->announce_ns <= n->now_ns)
+            p->announce_ns =
+                n->now_ns + PEER_HOLD_NS + rng_below(&n->rng, 2 * PEER_HOLD_NS);
         push_add(&p->push, &it);
-        peer_raise(n, p);
+        if (it.class != PUSH_ANNOUNCE)
+            peer_raise(n, p);
     }
 }
 

@@ -311,7 +311,7 @@ static struct bytes next_record(struct node *n, struct peer *p, size_t room)
 {
     for (;;) {
         const struct push_item *item = push_peek(&p->push);
-        if (!item)
+        if (!item || item->class == PUSH_ANNOUNCE)
             return bytes_of(NULL, 0);
         const struct slot_entry *entry = trust_slot(n->trust, &item->slot);
         if (!entry) {
@@ -798,12 +798,17 @@ void peer_connected(struct node *n, struct peer *p)
 
 /* ---- Time. ---- */
 
-/* Statuses that waited for their budget. */
+/* Statuses that waited for their budget, announcements for their time. */
 static uint64_t push_due_ns(struct node *n, struct peer *p)
 {
     const struct push_item *item = push_peek(&p->push);
     if (!item || p->raised || !p->up || p->closing)
         return UINT64_MAX;
+    if (item->class == PUSH_ANNOUNCE) {
+        uint64_t due =
+            quota_ready_ns(&n->beat.send, DIGEST_ANNOUNCE_COST, n->now_ns);
+        return due > p->announce_ns ? due : p->announce_ns;
+    }
     const struct slot_entry *entry = trust_slot(n->trust, &item->slot);
     unsigned count;
     uint64_t cost = entry ? push_cost(next_envelope(p, entry, &count)) : 0;
@@ -835,7 +840,11 @@ void peer_tick(struct node *n, struct peer *p)
     }
     if (n->now_ns >= p->next_ping_ns)
         digest_ping(n, p);
-    if (push_due_ns(n, p) <= n->now_ns)
+    if (push_due_ns(n, p) > n->now_ns)
+        return;
+    if (push_peek(&p->push)->class == PUSH_ANNOUNCE)
+        digest_announce(n, p);
+    else
         peer_raise(n, p);
 }
 

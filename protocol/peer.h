@@ -12,6 +12,7 @@
 
 #define PEER_HANDSHAKE_NS 10000000000ull /* dial or accept to up */
 #define PEER_BAN_NS       60000000000ull /* after a link was punished */
+#define PEER_HOLD_NS      50000000ull /* least and most (thrice) wait of one */
 #define PEER_SILENCE_NS   30000000000ull /* after an unanswered PING */
 
 struct peer_fifo {
@@ -42,6 +43,7 @@ struct peer {
 
     struct peer_fifo control;
     struct push push;
+    uint64_t announce_ns; /* what push holds to announce waits till then */
     struct quota pings, refusals;
     unsigned strikes;
     uint64_t bytes_in, bytes_out, data_in, data_out;

@@ -258,12 +258,56 @@ static void on_move(void *ctx, enum trie_move move, const struct slot_id *slot)
     get->slots[get->count++] = *slot;
 }
 
+void digest_announce(struct node *n, struct peer *p)
+{
+    struct message_leaf *m = &n->out->u.leaf;
+    const struct push_item *item;
+    n->out->type = MESSAGE_LEAF;
+    m->trie = TRUST_TRIE_STATUS;
+    m->group_count = m->entry_count = 0;
+    while ((item = push_peek(&p->push)) && item->class == PUSH_ANNOUNCE &&
+           m->group_count < LIMIT_TRIE_NODES) {
+        const struct slot_entry *entry = trust_slot(n->trust, &item->slot);
+        if (entry &&
+            !quota_take(&n->beat.send, DIGEST_ANNOUNCE_COST, n->now_ns))
+            break;
+        if (entry) {
+            struct message_leaf_group *group = &m->groups[m->group_count++];
+            *group = (struct message_leaf_group){
+                .prefix = {.nibbles = TRIE_NIBBLES_MAX},
+                .first = m->entry_count,
+                .count = 1};
+            memcpy(group->prefix.b, item->slot.b, sizeof group->prefix.b);
+            m->entries[m->entry_count++] = vector_entry_of(entry);
+        }
+        push_pop(&p->push);
+    }
+    if (m->group_count && !peer_send_out(n, p))
+        p->missed = true;
+}
+
 static void settle_push(struct node *n, struct peer *p)
 {
     if (p->push.overflow)
         p->missed = true;
     if (p->push.count)
         peer_raise(n, p);
+}
+
+/* What the peer announces need not be announced to it. */
+static void forget_announced(struct node *n, struct peer *p,
+                             const struct message_leaf *m,
+                             const struct message_leaf_group *group)
+{
+    if (group->prefix.nibbles != TRIE_NIBBLES_MAX || group->count != 1)
+        return;
+    const struct vector_entry *theirs = &m->entries[group->first];
+    const struct slot_entry *entry = trust_slot(n->trust, &theirs->slot);
+    if (!entry)
+        return;
+    struct vector_entry ours = vector_entry_of(entry);
+    if (vector_entry_compare(&ours, theirs) == VECTOR_EQUAL)
+        push_remove(&p->push, &theirs->slot);
 }
 
 void digest_on_leaf(struct node *n, struct peer *p)
@@ -274,6 +318,7 @@ void digest_on_leaf(struct node *n, struct peer *p)
     begin(&d, MESSAGE_GET);
     for (size_t i = 0; i < m->group_count; i++) {
         const struct message_leaf_group *group = &m->groups[i];
+        forget_announced(n, p, m, group);
         if (trie_reconcile(trie, &group->prefix, &m->entries[group->first],
                            group->count, on_move, &d))
             continue;

@@ -9,7 +9,14 @@
 
 #include "protocol/peer.h"
 
+/* What announcing one slot takes of the budget of statuses. */
+#define DIGEST_ANNOUNCE_COST 64u
+
 void digest_ping(struct node *n, struct peer *p);
+
+/* Sends the entries of the slots that p->push holds to announce, as a LEAF of
+ * groups that are one slot each: the peer asks for what it lacks. */
+void digest_announce(struct node *n, struct peer *p);
 
 /* n->in is that message, from p. */
 void digest_on_ping(struct node *n, struct peer *p);

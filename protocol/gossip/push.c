@@ -105,11 +105,10 @@ void push_add(struct push *push, const struct push_item *item)
 {
     bool found;
     struct push_item it = *item;
-    if (it.class == PUSH_STATUS_BEAT &&
-        remove_item(push, it, PUSH_STATUS_CHANGE))
-        it.class = PUSH_STATUS_CHANGE;
-    else if (it.class == PUSH_STATUS_CHANGE)
-        (void)remove_item(push, it, PUSH_STATUS_BEAT);
+    for (int c = PUSH_STATUS_CHANGE; c <= PUSH_ANNOUNCE; c++)
+        if (it.class >= PUSH_STATUS_CHANGE && c != (int)it.class &&
+            remove_item(push, it, (enum push_class)c) && c < (int)it.class)
+            it.class = (enum push_class)c;
     size_t at = locate(push, &it, &found);
     if (found)
         return;

@@ -1,7 +1,7 @@
 /* What one link is still to be sent of the records: slots, not bytes, so that
  * only the newest record of a slot goes out, and only once. Fleet records come
  * first, in the order of their numbers, then certificates, then the rest of
- * control, then statuses.
+ * control, then statuses, then announcements of statuses.
  *
  * Ref: PROTOCOL.md, "Gossip". */
 #ifndef PROTOCOL_GOSSIP_PUSH_H
@@ -17,6 +17,7 @@ enum push_class {
     PUSH_CONTROL,
     PUSH_STATUS_CHANGE,
     PUSH_STATUS_BEAT, /* nothing new but that the node lives */
+    PUSH_ANNOUNCE,    /* another node's status: its entry goes, not its bytes */
     PUSH_CLASS_COUNT
 };
 
@@ -39,7 +40,8 @@ void push_deinit(struct push *push);
 /* Class and order of a record of this kind and name; statuses are beats. */
 struct push_item push_item_of(const struct slot_entry *entry);
 
-/* Notes a slot unless it is there; a beat that becomes a change moves up. When
+/* Notes a slot unless it is there; a status that is there in a later class
+ * moves up, one in an earlier class stays. When
  * LIMIT_PUSH_SLOTS are there or memory is out, overflow is set. */
 void push_add(struct push *push, const struct push_item *item);
 

@@ -260,6 +260,24 @@ static void slot_is_pushed_once(void **state)
     push_deinit(&p);
 }
 
+static void announced_status_moves_up_when_asked_for(void **state)
+{
+    (void)state;
+    struct push p = {0};
+    add(&p, PUSH_ANNOUNCE, 0, 1);
+    add(&p, PUSH_ANNOUNCE, 0, 2);
+    add(&p, PUSH_STATUS_BEAT, 0, 1); /* GET asked for it */
+    assert_int_equal(p.count, 2);
+    assert_int_equal(push_peek(&p)->class, PUSH_STATUS_BEAT);
+    assert_int_equal(push_peek(&p)->slot.b[0], 1);
+    add(&p, PUSH_ANNOUNCE, 0, 1); /* it is on its way already */
+    assert_int_equal(p.count, 2);
+    push_pop(&p);
+    assert_int_equal(push_peek(&p)->class, PUSH_ANNOUNCE);
+    assert_int_equal(push_peek(&p)->slot.b[0], 2);
+    push_deinit(&p);
+}
+
 static void full_push_says_so(void **state)
 {
     (void)state;
@@ -337,6 +355,7 @@ int main(void)
         cmocka_unit_test(addresses_that_others_tell_are_printable),
         cmocka_unit_test(pushes_leave_in_order_of_class_and_number),
         cmocka_unit_test(slot_is_pushed_once),
+        cmocka_unit_test(announced_status_moves_up_when_asked_for),
         cmocka_unit_test(full_push_says_so),
         cmocka_unit_test(quota_refills_at_its_rate),
         cmocka_unit_test(quota_loses_nothing_to_small_steps),
