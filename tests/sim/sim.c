@@ -1,4 +1,4 @@
-/* sim SCENARIO [--seed N | --seeds A..B] [--nodes N] [--verbose]
+/* sim SCENARIO|all [--seed N | --seeds A..B] [--nodes N] [--verbose]
  *
  * Runs a scenario with a seed and prints the seed and the trace hash; the same
  * seed gives the same hash. Without arguments: a few seeds of each scenario as
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
     bool verbose = false;
     if (argc < 2)
         return run_tap();
-    const struct scenario *s = find(argv[1]);
+    const struct scenario *s = strcmp(argv[1], "all") ? find(argv[1]) : NULL;
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--verbose")) {
             verbose = true;
@@ -97,7 +97,9 @@ int main(int argc, char **argv)
     }
     if (nodes > SIM_NODES_MAX)
         nodes = SIM_NODES_MAX;
-    for (uint64_t seed = from; seed <= to; seed++)
-        (void)run_one(s, seed, nodes, verbose);
+    for (size_t i = 0; i < SCENARIO_COUNT; i++)
+        for (uint64_t seed = from; seed <= to; seed++)
+            if (!s || s == scenarios[i])
+                (void)run_one(scenarios[i], seed, nodes, verbose);
     return 0;
 }
