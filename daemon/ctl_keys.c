@@ -31,7 +31,7 @@ struct keys {
 };
 
 static const char keys_usage[] =
-    "usage: deltamesh keys list\n"
+    "usage: deltamesh keys list [--json]\n"
     "       deltamesh keys backup FILE [--fleet NAME] [OPTION]\n"
     "       deltamesh keys restore FILE [--fleet NAME] [OPTION]\n"
     "  --fleet NAME            the folder of the keys; default: the only one, "
@@ -373,19 +373,27 @@ static int list(struct keys *k)
     }
     if (dir)
         closedir(dir);
+    json_t *all = json_array();
     for (size_t i = 0; i < k->ring.count; i++) {
+        const struct keyring_key *key = &k->ring.keys[i];
         char id[TABLE_WORD], public[HASH_HEX_SIZE];
-        struct hash key;
-        struct node_id node = crypto_sign_key_id(&k->ring.keys[i].key);
-        memcpy(key.b, node.b, sizeof(key.b));
-        hash_hex(&key, public);
-        hash_hex(&k->ring.keys[i].fleet, fleet);
-        table_row(table, k->ring.keys[i].role, table_id(fleet, id), public,
-                  k->ring.keys[i].path);
+        struct hash bytes;
+        struct node_id node = crypto_sign_key_id(&key->key);
+        memcpy(bytes.b, node.b, sizeof(bytes.b));
+        hash_hex(&bytes, public);
+        hash_hex(&key->fleet, fleet);
+        table_row(table, key->role, table_id(fleet, id), public, key->path);
+        json_array_append_new(
+            all, json_pack("{s:s, s:s, s:s, s:s}", "role", key->role, "fleet",
+                           fleet, "public", public, "file", key->path));
     }
-    if (!exit && !k->ring.count)
-        printf("no keys in %s\n", root);
-    table_print(table, stdout);
+    json_t *reply = json_pack("{s:o}", "keys", all);
+    if (!exit && !ctl_print_json(&k->ctl, reply)) {
+        if (!k->ring.count)
+            printf("no keys in %s\n", root);
+        table_print(table, stdout);
+    }
+    json_decref(reply);
     table_free(table);
     return exit;
 }

@@ -181,6 +181,8 @@ def check_keys(tap, lab):
     same = filecmp.dircmp(keys, lost)
     tap.ok(sorted(same.same_files) == ["operator.key", "publisher.key", "root.key"],
            "restored keys are the keys")
+    tap.ok(sorted(k["role"] for k in node.json("keys", "list")["keys"]) ==
+           ["operator", "publisher", "root"], "keys list")
     node.run("publish", "c/m", path, "--wait")
     tap.ok(True, "publishing with restored keys")
 
