@@ -28,6 +28,7 @@
 #define UPTIME_SAVE_S   600u
 #define STOP_WAIT_NS    (1500u * 1000000ull)
 #define GC_DELAY_NS     (30u * 1000000000ull)
+#define GC_FULL_NS      (10u * 1000000000ull) /* while there is no space */
 #define GC_PERIOD_NS    (6u * 3600u * 1000000000ull)
 #define QUOTA_LEAST     ((uint64_t)16 << 20)
 #define DRAIN_TURNS_MAX 10000u
@@ -144,6 +145,11 @@ static void note_space(struct loop *loop, enum status status, const char *words)
         log_warn(&loop->log, "%s", loop->space_problem);
         loop->beat_due_gc_ns = uv_hrtime();
         uv_timer_start(&loop->beat, loop->beat.timer_cb, 0, BEAT_MS);
+    } else if (status == STATUS_NO_SPACE) {
+        /* What was wanted then may be of no use now. */
+        uint64_t due = uv_hrtime() + GC_FULL_NS;
+        if (!loop->beat_due_gc_ns || loop->beat_due_gc_ns > due)
+            loop->beat_due_gc_ns = due;
     } else if (!status && loop->space_problem[0]) {
         loop->space_problem[0] = '\0';
         log_info(&loop->log, "there is space again");
