@@ -3,8 +3,8 @@
 #   gcc, all warnings as errors: unit, conformance, fuzz replay, simulator,
 #     end-to-end and lint
 #   clang with AddressSanitizer and UndefinedBehaviorSanitizer: the same
-# With --full also: distcheck, many simulator seeds, long kill loops, a minute
-# of each fuzz target, codec and protocol on a 32-bit and a big-endian machine.
+# With --full also: distcheck, many simulator seeds, a kill loop of 200 rounds,
+# man pages and scripts judged, a minute of each fuzz target.
 # The last line is `N passed, N failed`; the exit status says the same.
 set -u
 cd "$(dirname "$0")/.." || exit 1

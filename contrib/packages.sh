@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2086
 # Sourced by demo.sh and check.sh: installs the Debian packages that are
 # missing, as root or with sudo. Sets nothing else up.
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Every header compiles alone, and its guard is its path.
+# shellcheck disable=SC2086 # flags are words
 set -u
 cd "${DM_SRCDIR:-$(dirname "$0")/../..}" || exit 1
 : "${CC:=cc}"
