@@ -78,7 +78,9 @@ autoreconf -fi >$out/autoreconf.log 2>&1 || {
     cat $out/autoreconf.log
     fail "autoreconf"
 }
+export DM_KILL_ROUNDS=200
 suite gcc CC=gcc CFLAGS="-O2 -g"
+export DM_KILL_ROUNDS=40
 ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 UBSAN_OPTIONS=print_stacktrace=1
 export ASAN_OPTIONS UBSAN_OPTIONS
