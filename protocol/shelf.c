@@ -775,12 +775,16 @@ enum status shelf_status(struct node *n, struct bytes heals, struct writer *out)
     return status;
 }
 
-/* While records pour in, not after each. */
+/* While records pour in, not after each; but nothing is put in place on a
+ * decision that they may have made wrong. */
 static bool decision_due(const struct node *n)
 {
     const struct shelf *shelf = &n->shelf;
-    return shelf->stale && (!shelf->restored || !n->ledger.count ||
-                            n->now_ns >= shelf->decided_ns + DECIDE_NS);
+    bool due = !shelf->restored || !n->ledger.count ||
+               n->now_ns >= shelf->decided_ns + DECIDE_NS;
+    for (size_t i = 0; i < shelf->model_count && !due; i++)
+        due = activation_due(n, shelf->models[i]);
+    return shelf->stale && due;
 }
 
 void shelf_settle(struct node *n)
