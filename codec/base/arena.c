@@ -53,8 +53,10 @@ void *arena_alloc(struct arena *arena, size_t count, size_t elem_size)
     size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (!size)
         size = alignof(max_align_t);
-    if (size > arena->budget)
+    if (size > arena->budget) {
+        arena->spent = true;
         return NULL;
+    }
     struct arena_chunk *c = arena->chunks;
     if (!c || c->cap - c->used < size)
         c = arena_add_chunk(arena, size);

@@ -3,6 +3,7 @@
 #ifndef CODEC_BASE_ARENA_H
 #define CODEC_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@ struct arena_chunk;
 struct arena {
     struct arena_chunk *chunks;
     size_t budget; /* bytes that may still be taken */
+    bool spent;    /* a request was refused for the budget */
 };
 
 /* An arena that hands out at most budget bytes in all. Allocates nothing yet.

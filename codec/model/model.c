@@ -1,6 +1,8 @@
 /* Collects the tensors of every part of a content. */
 #include "codec/model/model.h"
 
+#include "codec/model/collect.h"
+
 #include <stdlib.h>
 
 /* What names, shapes and arrays of one model may take: a few times the largest
@@ -8,18 +10,11 @@
 #define MODEL_ARENA_BUDGET ((size_t)256 << 20)
 #define MODEL_FILES_MAX    65536u
 
-/* A part of the content as a source of its own. */
-struct model_window {
-    const struct source *content;
-    uint64_t offset;
+/* What the files of a content yield, before they are one list. */
+struct model_yield {
+    struct tensor *tensors;
+    size_t count;
 };
-
-static enum status model_window_read(void *ctx, uint64_t offset, void *out,
-                                     size_t size)
-{
-    const struct model_window *window = ctx;
-    return source_read(window->content, window->offset + offset, out, size);
-}
 
 static enum status model_check_parts(const struct source *source,
                                      const struct model_part *parts,
@@ -54,57 +49,85 @@ static enum status model_file_failed(struct model_file *file,
     }
 }
 
-static enum status model_append(struct model *model, struct tensor *tensors,
-                                size_t count, const struct model_file *file)
+/* A budget that is spent says of the file what LIMIT does. */
+static enum status model_spent(const struct model *model, enum status status,
+                               struct diag *diag)
 {
-    if (!count)
-        return STATUS_OK;
-    struct tensor *all =
-        arena_alloc(&model->arena, model->tensor_count + count, sizeof(*all));
-    if (!all)
-        return STATUS_NO_MEMORY;
-    if (model->tensor_count)
-        memcpy(all, model->tensors, model->tensor_count * sizeof(*all));
-    for (size_t i = 0; i < count; i++) {
-        struct tensor *tensor = &all[model->tensor_count + i];
-        *tensor = tensors[i];
-        tensor->offset += file->offset;
-        tensor->file = (uint32_t)(file - model->files);
-    }
-    model->tensors = all;
-    model->tensor_count += count;
-    return STATUS_OK;
+    if (status != STATUS_NO_MEMORY || !model->arena.spent)
+        return status;
+    return diag_fail(diag, STATUS_LIMIT,
+                     "names and shapes of the content take over %zu MiB",
+                     MODEL_ARENA_BUDGET >> 20);
 }
 
 static enum status model_add_file(struct model *model,
-                                  const struct source *source,
-                                  const struct model_part *part,
-                                  struct diag *diag)
+                                  const struct part_set *set,
+                                  struct model_yield *yield, struct diag *diag)
 {
-    struct model_file *file = &model->files[model->file_count];
-    struct model_window window = {source, part->offset};
-    struct source view = {model_window_read, &window, part->size};
-    struct tensor *tensors = NULL;
-    size_t count = 0;
-    const char *path = part->path ? part->path : "";
-    *file = (struct model_file){.offset = part->offset, .size = part->size};
+    size_t index = model->file_count;
+    struct model_file *file = &model->files[index];
+    struct part_window window;
+    struct source view = part_source(set, index, &window);
+    const char *path = part_path(set, index);
+    *file = (struct model_file){.offset = set->parts[index].offset,
+                                .size = view.size};
     file->path = arena_text(&model->arena, path, strlen(path));
     if (!file->path)
         return STATUS_NO_MEMORY;
     model->file_count++;
-    file->format = container_probe(path, &view);
-    enum status status = container_parse(file->format, &view, &model->arena,
-                                         &tensors, &count, diag);
-    status = model_file_failed(file, status);
+    file->format = file->claims = container_probe(path, &view);
+    enum status status =
+        container_parse(file->format, set, index, &model->arena,
+                        &yield->tensors, &yield->count, diag);
+    status = model_file_failed(file, model_spent(model, status, diag));
     if (status || file->status)
-        return status;
-    return model_append(model, tensors, count, file);
+        *yield = (struct model_yield){NULL, 0};
+    return status;
+}
+
+/* One list, by offset in the content. */
+static enum status model_join(struct model *model,
+                              const struct model_yield *yields)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < model->file_count; i++)
+        total += yields[i].count;
+    if (!total)
+        return STATUS_OK;
+    model->tensors = malloc(total * sizeof(*model->tensors));
+    if (!model->tensors)
+        return STATUS_NO_MEMORY;
+    for (size_t i = 0; i < model->file_count; i++) {
+        for (size_t k = 0; k < yields[i].count; k++) {
+            struct tensor *tensor = &model->tensors[model->tensor_count++];
+            *tensor = yields[i].tensors[k];
+            tensor->offset += model->files[tensor->file].offset;
+        }
+    }
+    model->tensor_count = collect_settle(model->tensors, model->tensor_count);
+    return STATUS_OK;
+}
+
+static enum status model_read(struct model *model, const struct part_set *set,
+                              struct diag *diag)
+{
+    struct model_yield *yields = calloc(set->count + 1, sizeof(*yields));
+    model->files =
+        arena_alloc(&model->arena, set->count, sizeof(*model->files));
+    enum status status = model->files && yields ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t i = 0; !status && i < set->count; i++)
+        status = model_add_file(model, set, &yields[i], diag);
+    if (!status)
+        status = model_join(model, yields);
+    free(yields);
+    return status;
 }
 
 enum status model_parse(const struct source *source,
                         const struct model_part *parts, size_t part_count,
                         struct model **out, struct diag *diag)
 {
+    struct part_set set = {source, parts, part_count};
     enum status status = model_check_parts(source, parts, part_count);
     if (status)
         return status;
@@ -113,11 +136,7 @@ enum status model_parse(const struct source *source,
         return STATUS_NO_MEMORY;
     arena_init(&model->arena, MODEL_ARENA_BUDGET);
     model->size = source->size;
-    model->files =
-        arena_alloc(&model->arena, part_count, sizeof(*model->files));
-    status = model->files ? STATUS_OK : STATUS_NO_MEMORY;
-    for (size_t i = 0; !status && i < part_count; i++)
-        status = model_add_file(model, source, &parts[i], diag);
+    status = model_read(model, &set, diag);
     if (status) {
         model_free(model);
         return status;
@@ -138,6 +157,7 @@ void model_free(struct model *model)
     if (!model)
         return;
     arena_deinit(&model->arena);
+    free(model->tensors);
     free(model);
 }
 

@@ -1,27 +1,22 @@
 /* The tensors of a content made of one or more files, concatenated. A file
  * that is no known format, or that cannot be read as the format it claims, has
- * no tensors: its bytes are content all the same. */
+ * no tensors, unless another file tells of them: its bytes are content all the
+ * same. */
 #ifndef CODEC_MODEL_MODEL_H
 #define CODEC_MODEL_MODEL_H
 
 #include "codec/base/arena.h"
 #include "codec/base/source.h"
 #include "codec/model/container.h"
+#include "codec/model/part.h"
 #include "codec/model/tensor.h"
-
-/* Where one file lies in the content. path is only looked at for its suffix
- * and named in messages. */
-struct model_part {
-    const char *path;
-    uint64_t offset;
-    uint64_t size;
-};
 
 struct model_file {
     const char *path;
     uint64_t offset;
     uint64_t size;
     enum container_format format; /* CONTAINER_OPAQUE when unreadable, too */
+    enum container_format claims; /* what its suffix or content says */
     enum status status;           /* why it could not be read as what it claims,
                                      or OK */
 };
@@ -32,13 +27,14 @@ struct model {
     size_t tensor_count;
     struct model_file *files; /* by offset */
     size_t file_count;
-    struct arena arena; /* holds the arrays, names and shapes */
+    struct arena arena; /* holds the files, names and shapes */
 };
 
 /* Parses every part of a content.
  *
  * source  the content
- * parts   part_count of them, in order and without gap, together the source
+ * parts   part_count of them, in order and without gap, together the source;
+ *         of their paths the suffix counts, and what one file calls another
  * out     set on success; release with model_free
  * diag    on success: empty, or why the first unreadable file is opaque
  *         (then model_unreadable names it)
