@@ -32,6 +32,7 @@ struct rans_enc_sym {
     uint64_t reciprocal; /* ceil(2^43 / freq) */
     uint16_t freq;
     uint16_t cum_freq;
+    uint32_t quick; /* floor((2^32 - 1) / freq) */
 };
 
 struct rans_enc_table {
@@ -49,6 +50,12 @@ uint8_t *rans_encode(const struct rans_enc_table *tables, const uint16_t *syms,
                      size_t sym_count, unsigned lane_count, uint8_t *words_end,
                      uint32_t state[RANS_LANES_MAX]);
 
+/* The same bytes in plain C whatever the processor can do; for comparisons. */
+uint8_t *rans_encode_plain(const struct rans_enc_table *tables,
+                           const uint16_t *syms, size_t sym_count,
+                           unsigned lane_count, uint8_t *words_end,
+                           uint32_t state[RANS_LANES_MAX]);
+
 /* For each slot: 5 bits symbol << 23, 12 bits frequency << 11, 11 bits slot
  * less the symbol's first slot. */
 struct rans_dec_table {
@@ -58,9 +65,17 @@ struct rans_dec_table {
 void rans_dec_table_init(struct rans_dec_table *table,
                          const struct freq_table *freq);
 
+/* Decodes round_count symbols of every lane; pos is the next word and there
+ * are words for all of them. Returns the word after those used. */
+typedef const uint8_t *(*rans_rounds)(uint32_t *state,
+                                      const struct rans_dec_table *tables,
+                                      const uint16_t *ctx, uint8_t *syms,
+                                      size_t round_count, const uint8_t *pos);
+
 /* Words are borrowed until the last one was used. Past the end the decoder
  * feeds itself zeros and notes it in over. */
 struct rans_dec {
+    rans_rounds rounds; /* as good as the processor allows */
     uint32_t state[RANS_LANES_MAX];
     unsigned lane_count;
     unsigned lane; /* of the next symbol */
@@ -76,6 +91,10 @@ struct rans_dec {
 enum status rans_dec_begin(struct rans_dec *dec, unsigned lane_code,
                            const uint8_t *state, const uint8_t *words,
                            size_t word_count) MUST_CHECK;
+
+/* After rans_dec_begin: decode in plain C whatever the processor can do. The
+ * symbols are the same; for comparisons. */
+void rans_dec_plain(struct rans_dec *dec);
 
 /* Decodes sym_count <= RANS_BLOCK_MAX symbols with the tables that ctx names;
  * each named table must exist. Work is proportional to sym_count whatever the

@@ -16,6 +16,14 @@ bool classes_format(enum dtype dtype, struct classes_format *format)
     case DTYPE_BF16:
         *format = (struct classes_format){16, 7, 0, 512};
         return true;
+    case DTYPE_I64:
+    case DTYPE_U64:
+        *format = (struct classes_format){64, 0, 0, 0};
+        return true;
+    case DTYPE_I32:
+    case DTYPE_U32:
+        *format = (struct classes_format){32, 0, 0, 0};
+        return true;
     default:
         return false;
     }

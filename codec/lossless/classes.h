@@ -1,4 +1,5 @@
-/* How differences of ordered floats become symbols and raw bits.
+/* How differences of integers and of ordered floats become symbols and raw
+ * bits.
  *
  * An element of width w bits is coded as symbol 0 (no difference), 1 .. 30 (a
  * class of magnitudes) or 31 (escape: the w bits of the target themselves).
@@ -30,7 +31,7 @@
 /* What the coder has to know of a dtype. */
 struct classes_format {
     uint8_t width;          /* bits of an element: w */
-    uint8_t mantissa_bits;  /* stored ones */
+    uint8_t mantissa_bits;  /* stored ones; 0 for an integer */
     uint16_t exponent_bias; /* subtracted from the exponent, clamped to 0 .. 255
                                : 896 for f64, else 0 */
     uint16_t

@@ -2,7 +2,7 @@
  * contexts. */
 #include "codec/lossless/fast.h"
 
-#include "codec/lossless/fast_context.h"
+#include "codec/lossless/fast_kernels.h"
 
 #include <string.h>
 
@@ -50,6 +50,8 @@ void fast_coding_write(const struct fast_coding *coding, struct writer *wr)
         bit_writer_put(&bw, coding->run_count - 1u, 4);
         bit_writer_put(&bw, coding->scale, 10);
         bit_writer_put(&bw, coding->direct_end, 9);
+    } else if (!coding->direct_end) {
+        bit_writer_put(&bw, coding->scale, 10);
     }
     if (coding->direct_end)
         bit_writer_put(&bw, coding->direct_first, 12);
@@ -76,14 +78,17 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
                              unsigned table_count, struct fast_coding *coding)
 {
     memset(coding, 0, sizeof(*coding));
-    struct classes_format format;
+    struct classes_format format = {0};
     if (!classes_format(dtype, &format))
         reader_fail(rd, STATUS_CORRUPT);
     struct bit_reader br;
     bit_reader_init(&br, rd);
     coding->mode = (uint8_t)bit_reader_get(&br, 1);
     coding->run_count = 1;
-    coding->direct_end = CLASSES_EXPONENTS;
+    bool is_float = format.mantissa_bits != 0;
+    coding->direct_end = is_float ? CLASSES_EXPONENTS : 0;
+    if (coding->mode == FAST_FULL && !is_float)
+        coding->scale = (uint16_t)bit_reader_get(&br, 10);
     if (coding->mode == FAST_DELTA) {
         coding->run_count = (uint8_t)(1 + bit_reader_get(&br, 4));
         coding->scale = (uint16_t)bit_reader_get(&br, 10);
@@ -97,26 +102,82 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
         coding->run[i].table = (uint8_t)bit_reader_get(&br, 4);
     }
     bit_reader_finish(&br);
-    if (!reader_status(rd) && (!runs_ok(coding, table_count) ||
-                               coding->direct_end > CLASSES_EXPONENTS ||
-                               coding->direct_first >= format.half_octaves))
+    bool ok = runs_ok(coding, table_count) &&
+              (is_float ? coding->direct_end <= CLASSES_EXPONENTS &&
+                              coding->direct_first < format.half_octaves
+                        : coding->run_count == 1 && !coding->direct_end);
+    if (!reader_status(rd) && !ok)
         reader_fail(rd, STATUS_CORRUPT);
     return reader_status(rd);
 }
 
-void fast_context_set(struct fast_context *context,
+static void set_quick(struct fast_context *context, unsigned from)
+{
+    for (unsigned row = from; row < CLASSES_ROWS; row++) {
+        for (unsigned s = 0; s < FREQ_SYMS; s++) {
+            classes_entry entry = context->rows[row][s];
+            unsigned bits = entry & 0xff;
+            uint32_t above = bits < 32 ? entry >> 8 << bits : 0;
+            context->quick[row][s] = bits | (uint64_t)above << 32;
+        }
+    }
+}
+
+/* Rows of differences depend on the width alone. */
+static void set_rows(struct fast_context *context,
+                     const struct fast_coding *coding)
+{
+    unsigned from = CLASSES_ROW_DIRECT;
+    if (context->rows_width != context->format.width) {
+        classes_rows_init(context->rows, context->format.width);
+        context->rows_width = context->format.width;
+        from = 0;
+    }
+    classes_row_direct(context->rows[CLASSES_ROW_DIRECT], &context->format,
+                       coding->direct_first);
+    for (unsigned i = 0; i <= 32; i++)
+        context->mask[i] = (uint32_t)(((uint64_t)1 << i) - 1);
+    if (context->format.width == 32)
+        set_quick(context, from);
+}
+
+/* Most tensors have few contexts next to each other, which a kernel then looks
+ * up without memory. */
+static void set_window(struct fast_context *context)
+{
+    const uint16_t *ctx = context->by_exponent;
+    unsigned first = 0, last = CLASSES_EXPONENTS - 1;
+    while (first < last && ctx[first + 1] == ctx[0])
+        first++;
+    while (last > first && ctx[last - 1] == ctx[CLASSES_EXPONENTS - 1])
+        last--;
+    context->has_window = last - first < FAST_WINDOW;
+    if (first > CLASSES_EXPONENTS - FAST_WINDOW)
+        first = CLASSES_EXPONENTS - FAST_WINDOW;
+    context->window_first = (uint8_t)first;
+    for (unsigned i = 0; i < FAST_WINDOW; i++) {
+        context->window_low[i] = (uint8_t)ctx[first + i];
+        context->window_high[i] = (uint8_t)(ctx[first + i] >> 8);
+    }
+}
+
+bool fast_context_set(struct fast_context *context,
                       const struct fast_coding *coding, enum dtype dtype)
 {
+    if (context->is_set && context->dtype == dtype &&
+        !memcmp(&context->coding, coding, sizeof(*coding)))
+        return false;
+    context->is_set = true;
+    context->dtype = dtype;
+    context->coding = *coding;
     struct classes_format format = {0};
     (void)classes_format(dtype, &format);
-    if (context->rows_width != format.width)
-        classes_rows_init(context->rows, format.width);
-    context->rows_width = format.width;
     context->format = format;
     context->has_base = coding->mode == FAST_DELTA;
+    context->is_float = format.mantissa_bits != 0;
+    context->has_direct = coding->direct_end > 0;
     context->direct_first = coding->direct_first;
-    classes_row_direct(context->rows[CLASSES_ROW_DIRECT], &format,
-                       coding->direct_first);
+    set_rows(context, coding);
     unsigned run = 0;
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
         if (run + 1u < coding->run_count &&
@@ -129,4 +190,15 @@ void fast_context_set(struct fast_context *context,
             (uint16_t)((unsigned)coding->run[run].table << RANS_TABLE_SHIFT |
                        row << FAST_ROW_SHIFT);
     }
+    set_window(context);
+    return true;
+}
+
+const struct fast_kernels *fast_kernels_choose(void)
+{
+#if CPU_X86
+    if (cpu_has_avx2())
+        return &fast_kernels_avx2;
+#endif
+    return &fast_kernels_plain;
 }

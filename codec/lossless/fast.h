@@ -1,6 +1,7 @@
-/* The fast lossless coder of floating point tensors: integer differences to a
- * base given the exponent of the base, or the values themselves, in classes
- * coded by a few static rANS tables that a whole update shares.
+/* The fast lossless coder of floats and of integers of 32 and 64 bits: integer
+ * differences to a base given the exponent of the base, or the values
+ * themselves, in classes coded by a few static rANS tables that a whole update
+ * shares.
  *
  * Making an update takes two passes over the tensors:
  *
@@ -60,17 +61,20 @@ struct fast_run {
 
 /* How one tensor is coded. Made by fast_plan_coding or fast_coding_read. */
 struct fast_coding {
-    uint8_t mode;      /* enum fast_mode */
-    uint8_t run_count; /* 1 .. FAST_RUNS_MAX, 1 for FAST_FULL */
-    uint16_t scale; /* size of the changes in half octaves; 0 for FAST_FULL */
-    /* Below this base exponent the value is coded, not the difference: 0 never,
-     * 256 always (FAST_FULL). */
+    uint8_t mode; /* enum fast_mode */
+    /* 1 .. FAST_RUNS_MAX; 1 for FAST_FULL and for integers */
+    uint8_t run_count;
+    /* Size of the changes in half octaves; 0 for FAST_FULL of floats. */
+    uint16_t scale;
+    /* Below this base exponent the value is coded, not the difference: 0 never
+     * (integers), 256 always (FAST_FULL of floats). */
     uint16_t direct_end;
     uint16_t direct_first; /* half octave of the first class of values */
     struct fast_run run[FAST_RUNS_MAX];
 };
 
-/* True when the coder takes elements of this dtype: F64 F32 F16 BF16. */
+/* True when the coder takes elements of this dtype: F64 F32 F16 BF16 I64 U64
+ * I32 U32. */
 bool fast_dtype_ok(enum dtype dtype);
 
 void fast_tables_write(const struct fast_tables *tables, struct writer *wr);
@@ -92,6 +96,10 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
 /* Statistics of one tensor, about 0.7 MiB, made for reuse. NULL: no memory. */
 struct fast_stats *fast_stats_new(void);
 void fast_stats_free(struct fast_stats *stats);
+
+/* Counts in plain C from now on whatever the processor can do; the counts are
+ * the same. For comparisons. */
+void fast_stats_plain(struct fast_stats *stats);
 
 /* Starts a tensor. dtype must satisfy fast_dtype_ok. */
 void fast_stats_reset(struct fast_stats *stats, enum dtype dtype);
@@ -115,6 +123,10 @@ enum status fast_plan_add(struct fast_plan *plan,
                           const struct fast_stats *stats, size_t *index)
     MUST_CHECK;
 
+/* About the bits that the tensor in stats takes with tables of its own, to
+ * compare predictions. NO_MEMORY shows as UINT64_MAX. */
+uint64_t fast_plan_estimate(const struct fast_stats *stats);
+
 /* Chooses the tables and each tensor's coding. NO_MEMORY. */
 enum status fast_plan_solve(struct fast_plan *plan, struct fast_tables *tables)
     MUST_CHECK;
@@ -127,11 +139,15 @@ uint64_t fast_plan_coding(const struct fast_plan *plan, size_t index,
                           struct fast_coding *coding);
 
 /* The encoder, allocated once for segments of up to segment_bytes_max (<=
- * FAST_SEGMENT_BYTES_MAX) target bytes; it takes 3 times that and 40 kB. tables
+ * FAST_SEGMENT_BYTES_MAX) target bytes; it takes 3 times that and 80 kB. tables
  * is copied. NULL: no memory. */
 struct fast_enc *fast_enc_new(const struct fast_tables *tables,
                               size_t segment_bytes_max);
 void fast_enc_free(struct fast_enc *enc);
+
+/* Encodes in plain C from now on whatever the processor can do. The bytes are
+ * the same; for comparisons. */
+void fast_enc_plain(struct fast_enc *enc);
 
 void fast_enc_begin(struct fast_enc *enc);
 
@@ -151,6 +167,10 @@ void fast_enc_finish(struct fast_enc *enc, struct writer *wr);
 /* The decoder, allocated once (about 200 kB) and reused. NULL: no memory. */
 struct fast_dec *fast_dec_new(const struct fast_tables *tables);
 void fast_dec_free(struct fast_dec *dec);
+
+/* Streams begun from now on are decoded in plain C whatever the processor can
+ * do. Elements and errors are the same; for comparisons. */
+void fast_dec_plain(struct fast_dec *dec);
 
 /* Starts the stream at rd, which is left just past it; its bytes are borrowed
  * until fast_dec_finish. TRUNCATED, CORRUPT. */

@@ -11,19 +11,35 @@
 
 #define FAST_SCALE_MAX 1023u
 #define FAST_ROW_SHIFT 5u
+#define FAST_WINDOW    64u
 
 /* Contexts are table << RANS_TABLE_SHIFT | row << FAST_ROW_SHIFT. */
 struct fast_context {
+    struct fast_coding coding; /* what the rest was made of */
+    enum dtype dtype;
+    bool is_set;
     struct classes_format format;
     unsigned rows_width; /* for which rows is filled; 0 = not yet */
+    bool is_float;
     bool has_base;
+    bool has_direct; /* some exponent is coded by value */
+    /* Contexts at exponents window_first .. + FAST_WINDOW - 1, low and high
+     * bytes apart; those below and above are like the first and the last. */
+    bool has_window; /* else contexts differ over a wider range */
+    uint8_t window_first;
+    uint8_t window_low[FAST_WINDOW];
+    uint8_t window_high[FAST_WINDOW];
     uint16_t direct_first;
     uint16_t by_exponent[CLASSES_EXPONENTS];
     classes_entry rows[CLASSES_ROWS][FREQ_SYMS];
+    /* The same for plain kernels: bits | (above << bits) << 32. */
+    uint64_t quick[CLASSES_ROWS][FREQ_SYMS];
+    uint32_t mask[33]; /* that many ones */
 };
 
-/* coding must be valid for dtype. */
-void fast_context_set(struct fast_context *context,
+/* coding must be valid for dtype. Returns false, at once, if the context was
+ * that already. */
+bool fast_context_set(struct fast_context *context,
                       const struct fast_coding *coding, enum dtype dtype);
 
 static inline bool fast_ctx_direct(uint16_t ctx)
@@ -54,8 +70,13 @@ static inline void fast_store(uint8_t *p, uint64_t v, unsigned width)
         store_le64(p, v);
 }
 
-static inline uint64_t fast_ordered(uint64_t v, unsigned width)
+/* mantissa_bits is 0 for integers, which are in order as they are and have
+ * exponent 0. */
+static inline uint64_t fast_ordered(uint64_t v, unsigned width,
+                                    unsigned mantissa_bits)
 {
+    if (!mantissa_bits)
+        return v;
     return width == 16
                ? ordered_16((uint16_t)v)
                : (width == 32 ? ordered_32((uint32_t)v) : ordered_64(v));
@@ -65,6 +86,8 @@ static inline uint64_t fast_ordered(uint64_t v, unsigned width)
 static inline unsigned fast_exponent(uint64_t bits, unsigned width,
                                      unsigned mantissa_bits)
 {
+    if (!mantissa_bits)
+        return 0;
     unsigned mask = (1u << (width - 1 - mantissa_bits)) - 1;
     unsigned e = (unsigned)(bits >> mantissa_bits) & mask;
     if (width != 64)

@@ -1,15 +1,18 @@
 /* Decoder of the fast coder: three passes over blocks that fit the first cache.
  * The exponents of the base choose contexts, the contexts tables for rANS, and
  * symbols and raw bits become elements. */
-#include "codec/lossless/fast_context.h"
+#include "codec/lossless/fast_kernels.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
-#define BLOCK      RANS_BLOCK_MAX
+#define BLOCK      512u /* all that a block needs fits the first cache */
 #define BLOCK_BITS (BLOCK * 64u) /* most raw bits of a block */
-#define LOAD_SLACK 16u           /* an element's load reaches so far */
+
+static_assert(BLOCK <= RANS_BLOCK_MAX, "a block is one call of rANS");
 
 struct fast_dec {
+    const struct fast_kernels *kernels;
     struct rans_dec rans;
     const uint8_t *raw;
     size_t raw_bits; /* from raw on */
@@ -19,9 +22,10 @@ struct fast_dec {
     bool empty; /* the stream holds no element */
     unsigned table_count;
     struct fast_context context;
+    size_t alike; /* so many in ctx are the context of exponent 0 */
     uint16_t ctx[BLOCK];
     uint8_t syms[BLOCK];
-    uint8_t tail[2 * (BLOCK_BITS / 8 + LOAD_SLACK)];
+    uint8_t tail[2 * (BLOCK_BITS / 8 + FAST_LOAD_SLACK)];
     struct rans_dec_table tables[];
 };
 
@@ -35,9 +39,15 @@ struct fast_dec *fast_dec_new(const struct fast_tables *tables)
         return NULL;
     dec->table_count = count;
     dec->empty = true;
+    dec->kernels = fast_kernels_choose();
     for (unsigned i = 0; i < tables->count; i++)
         rans_dec_table_init(&dec->tables[i], &tables->table[i]);
     return dec;
+}
+
+void fast_dec_plain(struct fast_dec *dec)
+{
+    dec->kernels = &fast_kernels_plain;
 }
 
 void fast_dec_free(struct fast_dec *dec)
@@ -67,8 +77,11 @@ enum status fast_dec_begin(struct fast_dec *dec, struct reader *rd)
     dec->raw = raw.data;
     dec->raw_bits = raw.size * 8;
     dec->empty = false;
-    return rans_dec_begin(&dec->rans, lane_code, state.data, words.data,
-                          (size_t)word_count);
+    enum status status = rans_dec_begin(&dec->rans, lane_code, state.data,
+                                        words.data, (size_t)word_count);
+    if (dec->kernels == &fast_kernels_plain)
+        rans_dec_plain(&dec->rans);
+    return status;
 }
 
 /* Before a block: raw bits that might run out in it move to the tail, where
@@ -76,11 +89,11 @@ enum status fast_dec_begin(struct fast_dec *dec, struct reader *rd)
 static void prepare_raw(struct fast_dec *dec)
 {
     size_t at = dec->raw_pos / 8, left = dec->raw_bits / 8 - at;
-    if (dec->raw_in_tail || left >= BLOCK_BITS / 8 + LOAD_SLACK)
+    if (dec->raw_in_tail || left >= BLOCK_BITS / 8 + FAST_LOAD_SLACK)
         return;
-    memset(dec->tail, 0, sizeof(dec->tail));
     if (left)
         memcpy(dec->tail, dec->raw + at, left);
+    memset(dec->tail + left, 0, sizeof(dec->tail) / 2);
     dec->raw = dec->tail;
     dec->raw_bits = left * 8;
     dec->raw_pos %= 8;
@@ -89,23 +102,47 @@ static void prepare_raw(struct fast_dec *dec)
 
 /* From here on width, mantissa_bits and has_base are constants where the
  * functions are inlined. */
-static inline void find_contexts(struct fast_dec *dec, const uint8_t *base,
-                                 size_t count, unsigned width,
-                                 unsigned mantissa_bits, bool has_base)
+static ALWAYS_INLINE void contexts_from(struct fast_dec *dec,
+                                        const uint8_t *base, size_t from,
+                                        size_t count, unsigned width,
+                                        unsigned mantissa_bits)
 {
     const uint16_t *by_exponent = dec->context.by_exponent;
     uint16_t *ctx = dec->ctx;
-    for (size_t i = 0; i < count; i++) {
-        unsigned e = 0;
-        if (has_base)
-            e = fast_exponent(fast_load(base + i * (width / 8), width), width,
-                              mantissa_bits);
-        ctx[i] = by_exponent[e];
+    for (size_t i = from; i < count; i++) {
+        uint64_t bits = fast_load(base + i * (width / 8), width);
+        ctx[i] = by_exponent[fast_exponent(bits, width, mantissa_bits)];
     }
 }
 
-static inline uint64_t take_bits(const uint8_t *raw, size_t pos, unsigned bits,
-                                 unsigned width)
+static ALWAYS_INLINE void find_contexts(struct fast_dec *dec,
+                                        const uint8_t *base, size_t count,
+                                        unsigned width, unsigned mantissa_bits)
+{
+    const struct fast_kernels *kernels = dec->kernels;
+    size_t groups = dec->context.has_window ? count - count % FAST_GROUP : 0;
+    size_t done = 0;
+    if (width == 32) {
+        kernels->contexts_32(&dec->context, base, dec->ctx, groups);
+        done = groups;
+    } else if (width == 64 && kernels->contexts_64) {
+        kernels->contexts_64(&dec->context, base, dec->ctx, groups);
+        done = groups;
+    }
+    contexts_from(dec, base, done, count, width, mantissa_bits);
+    dec->alike = 0;
+}
+
+/* Without a base and for integers all contexts are one. */
+static void set_contexts(struct fast_dec *dec, size_t count)
+{
+    for (size_t i = dec->alike; i < count; i++)
+        dec->ctx[i] = dec->context.by_exponent[0];
+    dec->alike = dec->alike < count ? count : dec->alike;
+}
+
+static ALWAYS_INLINE uint64_t take_bits(const uint8_t *raw, size_t pos,
+                                        unsigned bits, unsigned width)
 {
     const uint8_t *p = raw + pos / 8;
     unsigned shift = (unsigned)(pos % 8);
@@ -117,15 +154,16 @@ static inline uint64_t take_bits(const uint8_t *raw, size_t pos, unsigned bits,
     return v & (((uint64_t)1 << bits) - 1);
 }
 
-static inline void unmap(struct fast_dec *dec, const uint8_t *base,
-                         uint8_t *out, size_t count, unsigned width,
-                         bool has_base)
+static ALWAYS_INLINE size_t unmap_from(const struct fast_block *block,
+                                       size_t from, size_t count,
+                                       unsigned width, unsigned mantissa_bits,
+                                       bool has_base)
 {
-    const classes_entry *rows = dec->context.rows[0];
-    const uint8_t *raw = dec->raw, *syms = dec->syms;
-    const uint16_t *ctx = dec->ctx;
-    size_t pos = dec->raw_pos;
-    for (size_t i = 0; i < count; i++) {
+    const classes_entry *rows = block->context->rows[0];
+    const uint8_t *raw = block->raw, *syms = block->syms, *base = block->base;
+    const uint16_t *ctx = block->ctx;
+    size_t pos = block->raw_pos;
+    for (size_t i = from; i < count; i++) {
         classes_entry entry = rows[fast_ctx_entry(ctx[i]) + syms[i]];
         unsigned bits = entry & 0xff;
         uint64_t r = take_bits(raw, pos, bits, width);
@@ -136,33 +174,56 @@ static inline void unmap(struct fast_dec *dec, const uint8_t *base,
         uint64_t d = ((twice >> 1) ^ (0 - sign)) + sign;
         uint64_t v = 0;
         if (has_base) {
-            v = fast_ordered(fast_load(base + i * (width / 8), width), width);
+            v = fast_load(base + i * (width / 8), width);
+            v = fast_ordered(v, width, mantissa_bits);
             v = fast_ctx_direct(ctx[i]) ? 0 : v;
         }
-        v = fast_ordered(v + d, width);
+        v = fast_ordered(v + d, width, mantissa_bits);
         v = syms[i] == FREQ_SYM_ESCAPE ? r : v;
-        fast_store(out + i * (width / 8), v, width);
+        fast_store(block->out + i * (width / 8), v, width);
     }
-    dec->raw_pos = pos;
+    return pos;
 }
 
-static inline void decode_block(struct fast_dec *dec, const uint8_t *base,
+static ALWAYS_INLINE void unmap(struct fast_dec *dec, const uint8_t *base,
                                 uint8_t *out, size_t count, unsigned width,
                                 unsigned mantissa_bits, bool has_base)
 {
+    struct fast_block block = {&dec->context, base,     out,         dec->ctx,
+                               dec->syms,     dec->raw, dec->raw_pos};
+    size_t groups = count - count % FAST_GROUP, done = 0;
+    if (width == 32) {
+        block.raw_pos = dec->kernels->unmap_32(&block, groups);
+        done = groups;
+    } else if (width == 64 && dec->kernels->unmap_64) {
+        block.raw_pos = dec->kernels->unmap_64(&block, groups);
+        done = groups;
+    }
+    dec->raw_pos =
+        unmap_from(&block, done, count, width, mantissa_bits, has_base);
+}
+
+static ALWAYS_INLINE void decode_block(struct fast_dec *dec,
+                                       const uint8_t *base, uint8_t *out,
+                                       size_t count, unsigned width,
+                                       unsigned mantissa_bits, bool has_base)
+{
     prepare_raw(dec);
-    find_contexts(dec, base, count, width, mantissa_bits, has_base);
+    if (has_base && mantissa_bits)
+        find_contexts(dec, base, count, width, mantissa_bits);
+    else
+        set_contexts(dec, count);
     rans_dec_syms(&dec->rans, dec->tables, dec->ctx, dec->syms, count);
-    unmap(dec, base, out, count, width, has_base);
+    unmap(dec, base, out, count, width, mantissa_bits, has_base);
     if (dec->raw_pos > dec->raw_bits) {
         dec->raw_over = true;
         dec->raw_pos = dec->raw_bits;
     }
 }
 
-static inline void decode_run(struct fast_dec *dec, const uint8_t *base,
-                              uint8_t *out, size_t count, unsigned width,
-                              unsigned mantissa_bits)
+static ALWAYS_INLINE void decode_run(struct fast_dec *dec, const uint8_t *base,
+                                     uint8_t *out, size_t count, unsigned width,
+                                     unsigned mantissa_bits)
 {
     size_t step = (size_t)BLOCK * (width / 8);
     for (; count; out += step) {
@@ -182,7 +243,8 @@ void fast_dec_piece(struct fast_dec *dec, const struct fast_coding *coding,
 {
     if (!elem_count)
         return;
-    fast_context_set(&dec->context, coding, dtype);
+    if (fast_context_set(&dec->context, coding, dtype))
+        dec->alike = 0;
     if (dec->empty) {
         memset(out, 0, elem_count * (dec->context.format.width / 8));
         dec->raw_over = true;
@@ -194,6 +256,14 @@ void fast_dec_piece(struct fast_dec *dec, const struct fast_coding *coding,
         break;
     case DTYPE_F32:
         decode_run(dec, base, out, elem_count, 32, 23);
+        break;
+    case DTYPE_I64:
+    case DTYPE_U64:
+        decode_run(dec, base, out, elem_count, 64, 0);
+        break;
+    case DTYPE_I32:
+    case DTYPE_U32:
+        decode_run(dec, base, out, elem_count, 32, 0);
         break;
     case DTYPE_F16:
         decode_run(dec, base, out, elem_count, 16, 10);

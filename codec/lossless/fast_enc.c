@@ -1,6 +1,6 @@
 /* Encoder of the fast coder: collects the symbols of a segment and writes raw
  * bits block by block; rANS runs backwards over the symbols at the end. */
-#include "codec/lossless/fast_context.h"
+#include "codec/lossless/fast_kernels.h"
 
 #include <stdlib.h>
 
@@ -8,19 +8,23 @@
 #define STORE_SLACK 16u
 
 struct fast_enc {
+    const struct fast_kernels *kernels;
     struct fast_context context;
     struct rans_enc_table rans[FAST_TABLES_MAX];
-    /* The symbol itself, or the escape if it has no frequency. */
-    uint8_t coded[FAST_TABLES_MAX][FREQ_SYMS];
-    classes_entry entry[BLOCK];
-    uint64_t twice[BLOCK];
+    /* FREQ_SYM_ESCAPE for a symbol without frequency, else 0. */
+    uint8_t escape[FAST_TABLES_MAX][FREQ_SYMS];
+    uint32_t uncoded[FAST_TABLES_MAX]; /* bits: symbols without frequency */
+    size_t alike; /* so many in ctx are the context of exponent 0 */
+    uint16_t ctx[BLOCK];
+    uint64_t bits[BLOCK];  /* how many raw bits of an element, or of two */
+    uint64_t value[BLOCK]; /* these bits */
     uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
     size_t bytes_max;
     size_t bytes; /* of the target so far */
     size_t sym_count;
     uint8_t *raw_pos;
-    uint64_t raw_acc; /* raw_fill bits not stored yet */
-    unsigned raw_fill;
+    uint64_t raw_acc;  /* raw_fill bits not stored yet */
+    unsigned raw_fill; /* < 64 */
     uint16_t *syms;
     uint8_t *raw;
     uint8_t *words;
@@ -45,15 +49,23 @@ struct fast_enc *fast_enc_new(const struct fast_tables *tables,
         fast_enc_free(enc);
         return NULL;
     }
+    enc->kernels = fast_kernels_choose();
     for (unsigned i = 0; i < tables->count; i++) {
         rans_enc_table_init(&enc->rans[i], &tables->table[i]);
         freq_costs(&tables->table[i], 0, enc->cost[i]);
-        for (unsigned s = 0; s < FREQ_SYMS; s++)
-            enc->coded[i][s] =
-                (uint8_t)(tables->table[i].freq[s] ? s : FREQ_SYM_ESCAPE);
+        for (unsigned s = 0; s < FREQ_SYMS; s++) {
+            bool none = !tables->table[i].freq[s];
+            enc->escape[i][s] = none ? FREQ_SYM_ESCAPE : 0;
+            enc->uncoded[i] |= (uint32_t)none << s;
+        }
     }
     fast_enc_begin(enc);
     return enc;
+}
+
+void fast_enc_plain(struct fast_enc *enc)
+{
+    enc->kernels = &fast_kernels_plain;
 }
 
 void fast_enc_free(struct fast_enc *enc)
@@ -78,31 +90,27 @@ void fast_enc_begin(struct fast_enc *enc)
 struct raw_out {
     uint8_t *pos;
     uint64_t acc;
-    unsigned fill; /* < 8 between calls */
+    unsigned fill; /* < 64 */
 };
 
-/* bits <= 56; those above must be zero. Always stores 8 bytes. */
-static inline void put_bits(struct raw_out *out, uint64_t v, unsigned bits)
+/* bits <= 64; those above must be zero. Always stores 8 bytes. No branches. */
+static ALWAYS_INLINE void put_bits(struct raw_out *out, uint64_t v,
+                                   unsigned bits)
 {
-    out->acc |= v << out->fill;
-    out->fill += bits;
-    store_le64(out->pos, out->acc);
-    out->pos += out->fill / 8;
-    out->acc >>= out->fill & ~7u;
-    out->fill &= 7;
-}
-
-static inline void put_wide(struct raw_out *out, uint64_t v, unsigned bits)
-{
-    unsigned low = bits < 32 ? bits : 32;
-    put_bits(out, v & ((UINT64_C(1) << low) - 1), low);
-    put_bits(out, v >> low, bits - low);
+    uint64_t acc = out->acc | v << out->fill;
+    store_le64(out->pos, acc);
+    uint64_t left = v >> 1 >> (63 - out->fill);
+    unsigned fill = out->fill + bits;
+    uint64_t full = 0 - (uint64_t)(fill / 64);
+    out->pos += full & 8;
+    out->acc = acc ^ ((acc ^ left) & full);
+    out->fill = fill % 64;
 }
 
 /* classes_sym for any magnitude, 0 and those too wide included, without
  * branches: symbols are hard to predict. */
-static inline unsigned diff_sym(uint64_t magnitude, unsigned row,
-                                unsigned width)
+static ALWAYS_INLINE unsigned diff_sym(uint64_t magnitude, unsigned row,
+                                       unsigned width)
 {
     uint64_t none = magnitude == 0;
     int over = (int)classes_of(magnitude | none) - (int)row;
@@ -113,8 +121,8 @@ static inline unsigned diff_sym(uint64_t magnitude, unsigned row,
     return sym & ((unsigned)none - 1);
 }
 
-static inline unsigned value_sym(uint64_t magnitude, unsigned first,
-                                 unsigned width, unsigned mantissa_bits)
+static ALWAYS_INLINE unsigned value_sym(uint64_t magnitude, unsigned first,
+                                        unsigned width, unsigned mantissa_bits)
 {
     if (!magnitude)
         return 0;
@@ -124,13 +132,12 @@ static inline unsigned value_sym(uint64_t magnitude, unsigned first,
                               first);
 }
 
-/* First pass over a block: symbols, and for each element the entry of its row
- * and 2 * magnitude + sign. width, mantissa_bits and has_base are constants
- * where these are inlined. */
-static inline void find_syms(struct fast_enc *enc, const uint8_t *base,
-                             const uint8_t *target, size_t count,
-                             unsigned width, unsigned mantissa_bits,
-                             bool has_base)
+/* First pass over a block: the symbol and raw bits of each element. width,
+ * mantissa_bits and has_base are constants where these are inlined. */
+static ALWAYS_INLINE void find_syms(struct fast_enc *enc, const uint8_t *base,
+                                    const uint8_t *target, size_t count,
+                                    unsigned width, unsigned mantissa_bits,
+                                    bool has_base)
 {
     const struct fast_context *context = &enc->context;
     const uint64_t mask = ~(uint64_t)0 >> (64 - width);
@@ -143,9 +150,9 @@ static inline void find_syms(struct fast_enc *enc, const uint8_t *base,
             e = fast_exponent(from, width, mantissa_bits);
         }
         uint16_t ctx = context->by_exponent[e];
-        bool direct = !has_base || fast_ctx_direct(ctx);
-        from = direct ? 0 : fast_ordered(from, width);
-        uint64_t d = fast_ordered(bits, width) - from;
+        bool direct = mantissa_bits && (!has_base || fast_ctx_direct(ctx));
+        from = direct ? 0 : fast_ordered(from, width, mantissa_bits);
+        uint64_t d = fast_ordered(bits, width, mantissa_bits) - from;
         uint64_t sign = d >> (width - 1) & 1;
         uint64_t magnitude = ((d ^ (0 - sign)) + sign) & mask;
         unsigned row = fast_ctx_entry(ctx) >> FAST_ROW_SHIFT;
@@ -153,50 +160,81 @@ static inline void find_syms(struct fast_enc *enc, const uint8_t *base,
                                           width, mantissa_bits)
                               : diff_sym(magnitude, row, width);
         unsigned table = ctx >> RANS_TABLE_SHIFT;
-        sym = enc->coded[table][sym];
-        enc->entry[i] = context->rows[row][sym];
-        enc->twice[i] = sym == FREQ_SYM_ESCAPE ? bits : 2 * magnitude + sign;
+        sym |= enc->escape[table][sym];
+        classes_entry entry = context->rows[row][sym];
+        uint64_t above = (uint64_t)(entry >> 8) << (entry & 63);
+        /* An escape has nothing above its bits. */
+        enc->value[i] =
+            (sym == FREQ_SYM_ESCAPE ? bits : 2 * magnitude + sign) - above;
+        enc->bits[i] = entry & 0xff;
         syms[i] = (uint16_t)(table * FREQ_SYMS + sym);
     }
 }
 
-/* Second pass: the raw bits. An escape has nothing above them. */
-static inline void put_raw(struct fast_enc *enc, size_t count, unsigned width)
+/* Second pass: the raw bits. */
+static void put_raw(struct fast_enc *enc, size_t count)
 {
     struct raw_out out = {enc->raw_pos, enc->raw_acc, enc->raw_fill};
-    for (size_t i = 0; i < count; i++) {
-        unsigned bits = enc->entry[i] & 0xff;
-        uint64_t above = enc->entry[i] >> 8;
-        uint64_t r = enc->twice[i] - (above << (bits & 63));
-        if (width == 64)
-            put_wide(&out, r, bits);
-        else
-            put_bits(&out, r, bits);
-    }
+    for (size_t i = 0; i < count; i++)
+        put_bits(&out, enc->value[i], (unsigned)enc->bits[i]);
     enc->raw_pos = out.pos;
     enc->raw_acc = out.acc;
     enc->raw_fill = out.fill;
 }
 
-static inline void encode_run(struct fast_enc *enc, const uint8_t *base,
-                              const uint8_t *target, size_t count,
-                              unsigned width, unsigned mantissa_bits,
-                              bool has_base)
+/* Both passes by kernels; returns how many elements they took. */
+static size_t encode_quick(struct fast_enc *enc, const uint8_t *base,
+                           const uint8_t *target, size_t count)
+{
+    const struct fast_context *context = &enc->context;
+    bool contexts = context->has_base && context->is_float;
+    count -= count % FAST_GROUP;
+    if (!count || (contexts && !context->has_window))
+        return 0;
+    if (contexts) {
+        enc->kernels->contexts_32(context, base, enc->ctx, count);
+        enc->alike = 0;
+    }
+    for (; !contexts && enc->alike < count; enc->alike++)
+        enc->ctx[enc->alike] = context->by_exponent[0];
+    const struct fast_syms block = {.context = context,
+                                    .base = base,
+                                    .target = target,
+                                    .ctx = enc->ctx,
+                                    .uncoded = enc->uncoded,
+                                    .escape = enc->escape[0],
+                                    .syms = enc->syms + enc->sym_count,
+                                    .raw = enc->value,
+                                    .bits = enc->bits};
+    enc->kernels->syms_32(&block, count);
+    put_raw(enc, count / 2);
+    enc->sym_count += count;
+    return count;
+}
+
+static ALWAYS_INLINE void encode_run(struct fast_enc *enc, const uint8_t *base,
+                                     const uint8_t *target, size_t count,
+                                     unsigned width, unsigned mantissa_bits,
+                                     bool has_base)
 {
     size_t step = (size_t)BLOCK * (width / 8);
     for (size_t at = 0; count; at += step) {
-        size_t now = count < BLOCK ? count : BLOCK;
-        find_syms(enc, has_base ? base + at : NULL, target + at, now, width,
-                  mantissa_bits, has_base);
-        put_raw(enc, now, width);
-        enc->sym_count += now;
+        size_t now = count < BLOCK ? count : BLOCK, done = 0;
+        if (width == 32)
+            done = encode_quick(enc, has_base ? base + at : NULL, target + at,
+                                now);
+        size_t skip = at + done * (width / 8);
+        find_syms(enc, has_base ? base + skip : NULL, target + skip, now - done,
+                  width, mantissa_bits, has_base);
+        put_raw(enc, now - done);
+        enc->sym_count += now - done;
         count -= now;
     }
 }
 
-static inline void encode_any(struct fast_enc *enc, const uint8_t *base,
-                              const uint8_t *target, size_t count,
-                              unsigned width, unsigned mantissa_bits)
+static ALWAYS_INLINE void encode_any(struct fast_enc *enc, const uint8_t *base,
+                                     const uint8_t *target, size_t count,
+                                     unsigned width, unsigned mantissa_bits)
 {
     if (enc->context.has_base)
         encode_run(enc, base, target, count, width, mantissa_bits, true);
@@ -209,7 +247,8 @@ enum status fast_enc_piece(struct fast_enc *enc,
                            const uint8_t *base, const uint8_t *target,
                            size_t elem_count)
 {
-    fast_context_set(&enc->context, coding, dtype);
+    if (fast_context_set(&enc->context, coding, dtype))
+        enc->alike = 0;
     size_t elem_bytes = enc->context.format.width / 8;
     if (elem_count > (enc->bytes_max - enc->bytes) / elem_bytes)
         return STATUS_LIMIT;
@@ -221,6 +260,14 @@ enum status fast_enc_piece(struct fast_enc *enc,
     case DTYPE_F32:
         encode_any(enc, base, target, elem_count, 32, 23);
         break;
+    case DTYPE_I64:
+    case DTYPE_U64:
+        encode_any(enc, base, target, elem_count, 64, 0);
+        break;
+    case DTYPE_I32:
+    case DTYPE_U32:
+        encode_any(enc, base, target, elem_count, 32, 0);
+        break;
     case DTYPE_F16:
         encode_any(enc, base, target, elem_count, 16, 10);
         break;
@@ -231,14 +278,17 @@ enum status fast_enc_piece(struct fast_enc *enc,
     return STATUS_OK;
 }
 
+/* So many have the most lanes. */
+#define MANY_BYTES 131072u
+
 /* More lanes decode faster but cost about 2 bytes each: few for few bytes. */
 static unsigned choose_lanes(const struct fast_enc *enc)
 {
-    uint64_t cost = 0;
-    for (size_t i = 0; i < enc->sym_count; i++)
+    uint64_t raw = (uint64_t)(enc->raw_pos - enc->raw), cost = 0;
+    for (size_t i = 0; raw < MANY_BYTES && i < enc->sym_count; i++)
         cost += enc->cost[enc->syms[i] / FREQ_SYMS][enc->syms[i] % FREQ_SYMS];
-    uint64_t bytes = (cost >> 19) + (uint64_t)(enc->raw_pos - enc->raw);
-    return bytes < 512 ? 0 : (bytes < 16384 ? 1 : (bytes < 131072 ? 2 : 3));
+    uint64_t bytes = (cost >> 19) + raw;
+    return bytes < 512 ? 0 : (bytes < 16384 ? 1 : (bytes < MANY_BYTES ? 2 : 3));
 }
 
 void fast_enc_finish(struct fast_enc *enc, struct writer *wr)
@@ -247,15 +297,19 @@ void fast_enc_finish(struct fast_enc *enc, struct writer *wr)
         writer_u8(wr, 0);
         return;
     }
-    if (enc->raw_fill)
-        enc->raw_pos++; /* stored already, see put_bits */
+    store_le64(enc->raw_pos, enc->raw_acc);
+    enc->raw_pos += (enc->raw_fill + 7) / 8;
     size_t raw_bytes = (size_t)(enc->raw_pos - enc->raw);
     unsigned lane_code = choose_lanes(enc);
     unsigned lane_count = rans_lane_count(lane_code);
     uint32_t state[RANS_LANES_MAX];
     uint8_t *end = enc->words + enc->words_size;
-    const uint8_t *words = rans_encode(enc->rans, enc->syms, enc->sym_count,
-                                       lane_count, end, state);
+    const uint8_t *words =
+        enc->kernels != &fast_kernels_plain
+            ? rans_encode(enc->rans, enc->syms, enc->sym_count, lane_count, end,
+                          state)
+            : rans_encode_plain(enc->rans, enc->syms, enc->sym_count,
+                                lane_count, end, state);
     size_t word_count = (size_t)(end - words) / 2;
     writer_varint(wr, 1 + ((uint64_t)word_count * RANS_LANE_CODES | lane_code));
     writer_varint(wr, raw_bytes);

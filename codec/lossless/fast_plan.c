@@ -3,6 +3,7 @@
  * all tensors together: a few tables, found by clustering the groups, and for
  * each tensor the runs of exponents that use them. Integers only, so that two
  * makers of an update make the same bytes. */
+#include "codec/entropy/cluster.h"
 #include "codec/lossless/fast_stats.h"
 
 #include <stdlib.h>
@@ -23,9 +24,7 @@
 #define MARGIN_BITS 64u
 /* What a symbol without a frequency is taken to cost beyond the escape. */
 #define ESCAPE_BITS 16u
-/* Groups looked at when tables are made; of more, an even choice. */
-#define TRAIN_MAX   4096u
-#define TRAIN_STEPS 3u
+
 /* Neighbouring exponents of a tensor that will share a table. */
 struct group {
     uint8_t first_exponent;
@@ -262,12 +261,6 @@ static void add_hist(uint64_t sum[FREQ_SYMS], const uint64_t hist[FREQ_SYMS])
         sum[s] += hist[s];
 }
 
-static void add_kept(uint64_t sum[FREQ_SYMS], const struct kept_group *group)
-{
-    for (unsigned s = 0; s < FREQ_SYMS; s++)
-        sum[s] += group->hist[s];
-}
-
 static uint64_t merge_cost(const struct group *a, const struct group *b)
 {
     uint64_t both[FREQ_SYMS];
@@ -342,6 +335,45 @@ static void draft_delta(const struct fast_stats *stats, struct draft *draft)
     free(diffs);
 }
 
+/* The best row for integers: they have but one. */
+static void draft_integers(const struct fast_stats *stats,
+                           const struct fast_diff_counts *counts,
+                           enum fast_mode mode, struct draft *draft)
+{
+    const struct classes_format *format = &stats->format;
+    classes_entry(*rows)[FREQ_SYMS] = calloc(CLASSES_ROWS, sizeof(*rows));
+    memset(draft, 0, sizeof(*draft));
+    draft->cost = UINT64_MAX;
+    if (!rows)
+        return;
+    classes_rows_init(rows, format->width);
+    draft->coding.mode = (uint8_t)mode;
+    draft->coding.run_count = 1;
+    draft->group_count = 1;
+    for (unsigned scale = 2; scale <= 2u * format->width - 2; scale++) {
+        uint64_t hist[FREQ_SYMS] = {0};
+        unsigned row = classes_row(format, scale, 0);
+        uint64_t raw = diff_syms(counts, format, row, rows[row], hist);
+        uint64_t cost = freq_entropy(hist) + (raw + RUN_BITS) * BIT;
+        if (cost >= draft->cost)
+            continue;
+        draft->coding.scale = (uint16_t)scale;
+        draft->raw_bits = raw;
+        draft->cost = cost;
+        memcpy(draft->group[0].hist, hist, sizeof(hist));
+    }
+    free(rows);
+}
+
+/* Integers: as they are are differences to 0. */
+static void draft_full_integers(const struct fast_stats *stats,
+                                struct draft *draft)
+{
+    struct fast_diff_counts counts;
+    memcpy(counts.count, stats->value[0].count, sizeof(counts.count));
+    draft_integers(stats, &counts, FAST_FULL, draft);
+}
+
 static enum status keep(struct fast_plan *plan, const struct draft *draft,
                         size_t *index)
 {
@@ -368,130 +400,55 @@ static enum status keep(struct fast_plan *plan, const struct draft *draft,
     return STATUS_OK;
 }
 
+/* Both ways of coding a tensor, and the better one. NULL: no memory. */
+struct drafts {
+    struct draft full, delta;
+    const struct draft *best;
+};
+
+static struct drafts *drafts_new(const struct fast_stats *stats)
+{
+    struct drafts *drafts = malloc(sizeof(*drafts));
+    if (!drafts)
+        return NULL;
+    struct draft *full = &drafts->full, *delta = &drafts->delta;
+    delta->cost = UINT64_MAX;
+    bool is_float = stats->format.mantissa_bits != 0;
+    bool has_base = stats->has_base && stats->elem_count;
+    if (is_float)
+        draft_full(stats, full);
+    else
+        draft_full_integers(stats, full);
+    if (has_base && is_float)
+        draft_delta(stats, delta);
+    else if (has_base)
+        draft_integers(stats, &stats->diff[0], FAST_DELTA, delta);
+    /* What differences save must be more than chance. */
+    uint64_t margin = full->cost / 1024 + MARGIN_BITS * BIT;
+    bool saves = delta->cost < full->cost && full->cost - delta->cost > margin;
+    drafts->best = saves ? delta : full;
+    if (drafts->best->cost != UINT64_MAX)
+        return drafts;
+    free(drafts);
+    return NULL;
+}
+
 enum status fast_plan_add(struct fast_plan *plan,
                           const struct fast_stats *stats, size_t *index)
 {
-    enum status status = STATUS_NO_MEMORY;
-    struct draft *full = malloc(sizeof(*full));
-    struct draft *delta = malloc(sizeof(*delta));
-    if (!full || !delta)
-        goto out;
-    draft_full(stats, full);
-    delta->cost = UINT64_MAX;
-    if (stats->has_base && stats->elem_count)
-        draft_delta(stats, delta);
-    /* What differences save must be more than chance. */
-    uint64_t margin = full->cost / 1024 + MARGIN_BITS * BIT;
-    const struct draft *best = full;
-    if (delta->cost < full->cost && full->cost - delta->cost > margin)
-        best = delta;
-    if (best->cost != UINT64_MAX)
-        status = keep(plan, best, index);
-out:
-    free(full);
-    free(delta);
+    struct drafts *drafts = drafts_new(stats);
+    enum status status =
+        drafts ? keep(plan, drafts->best, index) : STATUS_NO_MEMORY;
+    free(drafts);
     return status;
 }
 
-/* A set of tables while they are being made. */
-struct trainer {
-    const struct kept_group **group;
-    size_t group_count;
-    uint8_t *best;    /* table of each group */
-    uint64_t *own;    /* entropy of each group */
-    uint64_t *excess; /* cost above that */
-    struct fast_tables tables;
-    uint64_t cost; /* of all groups, and of the tables */
-};
-
-static uint64_t group_cost(const struct kept_group *group,
-                           const uint32_t cost[FREQ_SYMS])
+uint64_t fast_plan_estimate(const struct fast_stats *stats)
 {
-    uint64_t sum = 0;
-    for (unsigned s = 0; s < FREQ_SYMS; s++)
-        sum += (uint64_t)group->hist[s] * cost[s];
-    return sum;
-}
-
-/* Gives each group its best table. */
-static void assign(struct trainer *trainer)
-{
-    uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
-    trainer->cost = 0;
-    for (unsigned t = 0; t < trainer->tables.count; t++) {
-        freq_costs(&trainer->tables.table[t], ESCAPE_BITS, cost[t]);
-        trainer->cost += freq_bits(&trainer->tables.table[t]) * BIT;
-    }
-    for (size_t g = 0; g < trainer->group_count; g++) {
-        uint64_t least = UINT64_MAX;
-        for (unsigned t = 0; t < trainer->tables.count; t++) {
-            uint64_t sum = group_cost(trainer->group[g], cost[t]);
-            if (sum < least) {
-                least = sum;
-                trainer->best[g] = (uint8_t)t;
-            }
-        }
-        trainer->cost += least;
-        uint64_t own = trainer->own[g];
-        trainer->excess[g] = least > own ? least - own : 0;
-    }
-}
-
-/* Makes each table anew from the groups that use it; drops unused ones. */
-static void renew(struct trainer *trainer)
-{
-    uint64_t sum[FAST_TABLES_MAX][FREQ_SYMS] = {{0}};
-    bool used[FAST_TABLES_MAX] = {false};
-    for (size_t g = 0; g < trainer->group_count; g++) {
-        add_kept(sum[trainer->best[g]], trainer->group[g]);
-        used[trainer->best[g]] = true;
-    }
-    unsigned kept = 0;
-    for (unsigned t = 0; t < trainer->tables.count; t++)
-        if (used[t])
-            freq_normalise(sum[t], &trainer->tables.table[kept++]);
-    trainer->tables.count = kept;
-}
-
-/* Adds the table that the worst served group would like. */
-static void add_table(struct trainer *trainer)
-{
-    size_t worst = 0;
-    for (size_t g = 1; g < trainer->group_count; g++)
-        if (trainer->excess[g] > trainer->excess[worst])
-            worst = g;
-    uint64_t hist[FREQ_SYMS] = {0};
-    add_kept(hist, trainer->group[worst]);
-    freq_normalise(hist, &trainer->tables.table[trainer->tables.count++]);
-    for (unsigned step = 0; step < TRAIN_STEPS; step++) {
-        assign(trainer);
-        renew(trainer);
-    }
-    assign(trainer);
-}
-
-static void train(struct trainer *trainer, struct fast_tables *tables)
-{
-    memset(trainer->best, 0, trainer->group_count);
-    for (size_t g = 0; g < trainer->group_count; g++) {
-        uint64_t hist[FREQ_SYMS] = {0};
-        add_kept(hist, trainer->group[g]);
-        trainer->own[g] = freq_entropy(hist);
-    }
-    trainer->tables.count = 1;
-    renew(trainer);
-    assign(trainer);
-    *tables = trainer->tables;
-    uint64_t best = trainer->cost;
-    for (unsigned n = 2; n <= FAST_TABLES_MAX; n++) {
-        if (trainer->tables.count == FAST_TABLES_MAX)
-            break;
-        add_table(trainer);
-        if (trainer->cost < best) {
-            best = trainer->cost;
-            *tables = trainer->tables;
-        }
-    }
+    struct drafts *drafts = drafts_new(stats);
+    uint64_t bits = drafts ? drafts->best->cost / BIT : UINT64_MAX;
+    free(drafts);
+    return bits;
 }
 
 /* The cheapest runs of tables over the groups of a tensor: for each group and
@@ -509,7 +466,8 @@ static void choose_runs(const struct kept_group *group, struct entry *entry,
         for (unsigned t = 0; t < table_count; t++) {
             bool stay = !g || sum[t] <= jump;
             from[g][t] = (uint8_t)(stay ? t : jump_from);
-            sum[t] = (stay ? sum[t] : jump) + group_cost(&group[g], cost[t]);
+            sum[t] =
+                (stay ? sum[t] : jump) + cluster_cost(group[g].hist, cost[t]);
             if (sum[t] < sum[least])
                 least = t;
         }
@@ -556,28 +514,14 @@ static void drop_unused(struct fast_plan *plan, struct fast_tables *tables)
 static enum status make_tables(const struct fast_plan *plan,
                                struct fast_tables *tables)
 {
-    size_t step = plan->group_count / TRAIN_MAX + 1;
-    size_t count = (plan->group_count + step - 1) / step;
-    struct trainer *trainer = calloc(1, sizeof(*trainer));
-    if (!trainer)
+    const uint32_t **hist = calloc(plan->group_count, sizeof(*hist));
+    if (!hist)
         return STATUS_NO_MEMORY;
-    enum status status = STATUS_NO_MEMORY;
-    trainer->group = calloc(count, sizeof(*trainer->group));
-    trainer->best = calloc(count, 1);
-    trainer->own = calloc(count, sizeof(*trainer->own));
-    trainer->excess = calloc(count, sizeof(*trainer->excess));
-    if (trainer->group && trainer->best && trainer->own && trainer->excess) {
-        trainer->group_count = count;
-        for (size_t i = 0; i < count; i++)
-            trainer->group[i] = &plan->group[i * step];
-        train(trainer, tables);
-        status = STATUS_OK;
-    }
-    free(trainer->group);
-    free(trainer->best);
-    free(trainer->own);
-    free(trainer->excess);
-    free(trainer);
+    for (size_t i = 0; i < plan->group_count; i++)
+        hist[i] = plan->group[i].hist;
+    enum status status = cluster_tables(hist, plan->group_count, ESCAPE_BITS,
+                                        tables->table, &tables->count);
+    free(hist);
     return status;
 }
 

@@ -5,6 +5,7 @@
 
 #include "codec/lossless/classes.h"
 #include "codec/lossless/fast.h"
+#include "codec/lossless/fast_kernels.h"
 
 /* Half octaves of differences: 0 .. 127, of which 2 w - 2 occur; 2 w - 2 itself
  * is a magnitude that only the escape codes. */
@@ -17,12 +18,17 @@ struct fast_diff_counts {
     uint32_t count[1 + FAST_DIFFS];
 };
 
-/* The same, and the last one is of those beyond. */
+/* The same, and the last one is of those beyond. Of integers the half octaves
+ * of their own magnitudes, as in fast_diff_counts. */
 struct fast_value_counts {
     uint32_t count[1 + FAST_VALUES + 1];
 };
 
+#define FAST_STATS_BLOCK 1024u
+
 struct fast_stats {
+    const struct fast_kernels *kernels;
+    struct fast_classes classes[FAST_STATS_BLOCK];
     struct classes_format format;
     uint64_t elem_count;
     uint64_t changed_count;

@@ -1,11 +1,15 @@
 /* Measures the fast float coder alone: bytes and speed over pairs of
  * safetensors files, one JSON line a pair.
  *
- *   bench_fast [-n REPEATS] [-s SEGMENT_BYTES] BASE|- TARGET [BASE TARGET]...
+ *   bench_fast [-p] [-n REPEATS] [-s SEGMENT_BYTES] BASE|- TARGET
+ *              [BASE TARGET]...
  *
+ * -p measures plain C instead of what suits the processor.
  * A base of - measures coding without one. Tensors are matched by name and
  * size; those of other types than floats, and unchanged ones, count 0 bytes
- * and are left out of raw_bytes_coded. Every stream is decoded and compared. */
+ * and are left out of raw_bytes_coded. Every stream is decoded and compared.
+ * Speeds are those of the quickest round of each tensor (plan) and of each
+ * segment (encode, decode), so that a busy machine spoils little. */
 #include "codec/lossless/fast.h"
 
 #include <jansson.h>
@@ -32,12 +36,21 @@ struct job {
     struct fast_coding coding;
 };
 
+/* Quickest round of each step of a pass. */
+struct laps {
+    double *least;
+    size_t count, at;
+    double since;
+};
+
 struct bench {
+    struct laps plan, enc, dec;
     struct job *job;
     size_t job_count;
     size_t raw, same, other;
     size_t segment_bytes;
     int repeats;
+    bool plain;
 };
 
 static void die(const char *what, const char *which)
@@ -49,8 +62,39 @@ static void die(const char *what, const char *which)
 static double now(void)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static void laps_begin(struct laps *laps)
+{
+    laps->at = 0;
+    laps->since = now();
+}
+
+static void laps_note(struct laps *laps)
+{
+    double t = now();
+    if (laps->at == laps->count) {
+        laps->count++;
+        laps->least = realloc(laps->least, laps->count * sizeof(double));
+        if (!laps->least)
+            exit(2);
+        laps->least[laps->at] = 1e9;
+    }
+    double lap = t - laps->since;
+    if (lap < laps->least[laps->at])
+        laps->least[laps->at] = lap;
+    laps->at++;
+    laps->since = now();
+}
+
+static double laps_sum(const struct laps *laps)
+{
+    double sum = 0;
+    for (size_t i = 0; i < laps->count; i++)
+        sum += laps->least[i];
+    return sum;
 }
 
 static void file_load(struct file *file, const char *path)
@@ -134,15 +178,20 @@ static void plan_all(struct bench *bench, struct fast_tables *tables)
 {
     struct fast_stats *stats = fast_stats_new();
     struct fast_plan *plan = fast_plan_new();
+    if (bench->plain)
+        fast_stats_plain(stats);
+    laps_begin(&bench->plan);
     for (size_t i = 0; i < bench->job_count; i++) {
         struct job *job = &bench->job[i];
         fast_stats_reset(stats, job->dtype);
         fast_stats_add(stats, job->base, job->target, job->count);
         if (fast_plan_add(plan, stats, &job->index))
             exit(2);
+        laps_note(&bench->plan);
     }
     if (fast_plan_solve(plan, tables))
         exit(2);
+    laps_note(&bench->plan);
     for (size_t i = 0; i < bench->job_count; i++)
         bench->job[i].bits =
             fast_plan_coding(plan, bench->job[i].index, &bench->job[i].coding);
@@ -155,6 +204,8 @@ static void walk(struct bench *bench, struct fast_enc *enc, struct writer *wr,
                  struct fast_dec *dec, struct reader *rd, uint8_t *out)
 {
     size_t room = bench->segment_bytes;
+    struct laps *laps = enc ? &bench->enc : &bench->dec;
+    laps_begin(laps);
     if (dec && fast_dec_begin(dec, rd))
         die("does not begin", "stream");
     for (size_t i = 0; i < bench->job_count; i++) {
@@ -166,6 +217,7 @@ static void walk(struct bench *bench, struct fast_enc *enc, struct writer *wr,
                     fast_enc_finish(enc, wr);
                 else if (fast_dec_finish(dec) || fast_dec_begin(dec, rd))
                     die("does not decode", "stream");
+                laps_note(laps);
                 room = bench->segment_bytes;
             }
             size_t n =
@@ -185,6 +237,7 @@ static void walk(struct bench *bench, struct fast_enc *enc, struct writer *wr,
         fast_enc_finish(enc, wr);
     else if (fast_dec_finish(dec))
         die("does not decode", "stream");
+    laps_note(laps);
 }
 
 static void compare(const struct bench *bench, const uint8_t *out)
@@ -202,32 +255,32 @@ static void measure(struct bench *bench, const char *label)
 {
     struct fast_tables tables;
     size_t coded_raw = bench->raw - bench->same - bench->other;
-    double plan_s = 1e9, enc_s = 1e9, dec_s = 1e9, t;
     size_t stream = 0, heads = 0, full = 0;
     uint64_t bits = 0;
     uint8_t *out = malloc(coded_raw + 1);
+    struct writer stream_wr;
+    writer_init_heap(&stream_wr, coded_raw * 2 + 1000);
     for (int r = 0; r < bench->repeats; r++) {
-        t = now();
         plan_all(bench, &tables);
-        plan_s = now() - t < plan_s ? now() - t : plan_s;
         struct fast_enc *enc = fast_enc_new(&tables, bench->segment_bytes);
         struct fast_dec *dec = fast_dec_new(&tables);
-        struct writer wr;
-        writer_init_heap(&wr, coded_raw * 2 + 1000);
-        t = now();
-        walk(bench, enc, &wr, NULL, NULL, NULL);
-        enc_s = now() - t < enc_s ? now() - t : enc_s;
+        if (bench->plain) {
+            fast_enc_plain(enc);
+            fast_dec_plain(dec);
+        }
+        stream_wr.size = 0; /* keeps its memory */
+        walk(bench, enc, &stream_wr, NULL, NULL, NULL);
         struct reader rd;
-        reader_init(&rd, writer_view(&wr));
-        t = now();
+        reader_init(&rd, writer_view(&stream_wr));
         walk(bench, NULL, NULL, dec, &rd, out);
-        dec_s = now() - t < dec_s ? now() - t : dec_s;
         compare(bench, out);
-        stream = wr.size;
+        stream = stream_wr.size;
         fast_enc_free(enc);
         fast_dec_free(dec);
-        writer_deinit(&wr);
     }
+    writer_deinit(&stream_wr);
+    double plan_s = laps_sum(&bench->plan), enc_s = laps_sum(&bench->enc),
+           dec_s = laps_sum(&bench->dec);
     uint8_t buf[FAST_TABLES_BYTES_MAX];
     struct writer wr;
     writer_init(&wr, buf, sizeof(buf));
@@ -245,26 +298,31 @@ static void measure(struct bench *bench, const char *label)
            "\"other_bytes\":%zu,\"tensors\":%zu,\"full\":%zu,\"tables\":%u,"
            "\"table_bytes\":%zu,\"coding_bytes\":%zu,\"stream_bytes\":%zu,"
            "\"estimate_bytes\":%zu,\"ratio\":%.4f,\"plan_mbps\":%.0f,"
-           "\"encode_mbps\":%.0f,\"decode_mbps\":%.0f}\n",
+           "\"encode_mbps\":%.0f,\"make_mbps\":%.0f,\"decode_mbps\":%.0f}\n",
            label, bench->raw, coded_raw, bench->other, bench->job_count, full,
            tables.count, table_bytes, heads, stream, (size_t)(bits / 8),
            (double)sum / (double)(bench->raw - bench->other),
            (double)coded_raw / plan_s / 1e6, (double)coded_raw / enc_s / 1e6,
+           (double)coded_raw / (plan_s + enc_s) / 1e6,
            (double)coded_raw / dec_s / 1e6);
     free(out);
 }
 
 static void run_pair(const char *base_path, const char *target_path,
-                     size_t segment_bytes, int repeats)
+                     size_t segment_bytes, int repeats, bool plain)
 {
     struct file base = {0}, target = {0};
-    struct bench bench = {.segment_bytes = segment_bytes, .repeats = repeats};
+    struct bench bench = {
+        .segment_bytes = segment_bytes, .repeats = repeats, .plain = plain};
     bool has_base = strcmp(base_path, "-") != 0;
     if (has_base)
         file_load(&base, base_path);
     file_load(&target, target_path);
     collect(&bench, has_base ? &base : NULL, &target);
     measure(&bench, target_path);
+    free(bench.plan.least);
+    free(bench.enc.least);
+    free(bench.dec.least);
     free(bench.job);
     free(base.data);
     free(target.data);
@@ -276,15 +334,18 @@ int main(int argc, char **argv)
 {
     size_t segment_bytes = 1 << 20;
     int repeats = 3, opt;
-    while ((opt = getopt(argc, argv, "n:s:")) != -1) {
+    bool plain = false;
+    while ((opt = getopt(argc, argv, "pn:s:")) != -1) {
         if (opt == 'n')
             repeats = atoi(optarg);
+        else if (opt == 'p')
+            plain = true;
         else if (opt == 's')
             segment_bytes = (size_t)atol(optarg);
         else
             return 2;
     }
     for (; optind + 1 < argc; optind += 2)
-        run_pair(argv[optind], argv[optind + 1], segment_bytes, repeats);
+        run_pair(argv[optind], argv[optind + 1], segment_bytes, repeats, plain);
     return 0;
 }

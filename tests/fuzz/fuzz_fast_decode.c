@@ -51,13 +51,14 @@ static void decode(struct reader *rd, const struct fast_tables *tables,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F16,
-                                        DTYPE_BF16};
+    static const enum dtype dtypes[] = {DTYPE_F64,  DTYPE_F32, DTYPE_F16,
+                                        DTYPE_BF16, DTYPE_I64, DTYPE_I32,
+                                        DTYPE_U64,  DTYPE_U32};
     struct reader rd;
     struct fast_tables tables;
     struct fast_coding coding;
     reader_init(&rd, bytes_of(data, size));
-    enum dtype dtype = dtypes[reader_u8(&rd) % 4];
+    enum dtype dtype = dtypes[reader_u8(&rd) % 8];
     size_t piece = 1 + (size_t)reader_u8(&rd) * 20;
     if (fast_tables_read(&rd, &tables) ||
         fast_coding_read(&rd, dtype, tables.count, &coding))

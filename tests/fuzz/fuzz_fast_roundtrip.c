@@ -80,11 +80,12 @@ static void decode(struct trip *trip, struct bytes stream, uint8_t *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F16,
-                                        DTYPE_BF16};
+    static const enum dtype dtypes[] = {DTYPE_F64,  DTYPE_F32, DTYPE_F16,
+                                        DTYPE_BF16, DTYPE_I64, DTYPE_I32,
+                                        DTYPE_U64,  DTYPE_U32};
     if (size < 2 || size > BYTES_MAX)
         return 0;
-    struct trip trip = {.dtype = dtypes[data[0] % 4]};
+    struct trip trip = {.dtype = dtypes[(data[0] & 3) | (data[0] >> 1 & 4)]};
     trip.bytes = dtype_bits(trip.dtype) / 8;
     trip.count = (size - 2) / 2 / trip.bytes;
     trip.piece = 1 + (size_t)data[1] * 20;

@@ -97,6 +97,22 @@ static void classes_row_falls_with_the_exponent(void **state)
     assert_false(classes_format(DTYPE_I8, &format));
 }
 
+static void classes_integers_have_no_mantissa(void **state)
+{
+    (void)state;
+    static const enum dtype dtypes[] = {DTYPE_I32, DTYPE_U32, DTYPE_I64,
+                                        DTYPE_U64};
+    for (unsigned i = 0; i < 4; i++) {
+        struct classes_format format;
+        assert_true(classes_format(dtypes[i], &format));
+        assert_int_equal(format.width, dtype_bits(dtypes[i]));
+        assert_int_equal(format.mantissa_bits, 0);
+        assert_int_equal(format.half_octaves, 0);
+        assert_int_equal(classes_row(&format, 9, 0), 7);
+        assert_int_equal(classes_row(&format, 1023, 0), 2 * format.width - 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +121,7 @@ int main(void)
         cmocka_unit_test(classes_rows_never_ask_for_more_than_the_width),
         cmocka_unit_test(classes_direct_row_holds_values),
         cmocka_unit_test(classes_row_falls_with_the_exponent),
+        cmocka_unit_test(classes_integers_have_no_mantissa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

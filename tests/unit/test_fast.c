@@ -11,10 +11,12 @@
 #include <string.h>
 
 #define BYTES_MAX (64u * 1024)
-#define DTYPES    4
+#define DTYPES    8
+#define NARROW    2 /* of them, from here on, two of 16 bits */
 
-static const enum dtype dtypes[DTYPES] = {DTYPE_F64, DTYPE_F32, DTYPE_F16,
-                                          DTYPE_BF16};
+static const enum dtype dtypes[DTYPES] = {DTYPE_F64,  DTYPE_F32, DTYPE_F16,
+                                          DTYPE_BF16, DTYPE_I32, DTYPE_U64,
+                                          DTYPE_U32,  DTYPE_I64};
 
 static size_t elem_bytes(enum dtype dtype)
 {
@@ -30,6 +32,7 @@ struct fixture {
     uint8_t base[BYTES_MAX + 1];
     uint8_t target[BYTES_MAX + 1];
     uint8_t out[BYTES_MAX + 1];
+    uint8_t plain[3 * BYTES_MAX];
     uint8_t stream[3 * BYTES_MAX];
     size_t stream_size;
     struct fast_tables tables;
@@ -61,8 +64,8 @@ enum shape {
 static uint64_t special(struct rng *rng, enum dtype dtype)
 {
     unsigned width = dtype_bits(dtype);
-    unsigned mantissa = dtype == DTYPE_F64   ? 52
-                        : dtype == DTYPE_F32 ? 23
+    unsigned mantissa = width == 64          ? 52
+                        : width == 32        ? 23
                         : dtype == DTYPE_F16 ? 10
                                              : 7;
     uint64_t sign = (uint64_t)1 << (width - 1);
@@ -102,12 +105,12 @@ static void put(uint8_t *p, uint64_t v, size_t size)
 static uint64_t weight(struct rng *rng, enum dtype dtype)
 {
     unsigned width = dtype_bits(dtype);
-    uint64_t one = dtype == DTYPE_F64   ? UINT64_C(0x3ff0000000000000)
-                   : dtype == DTYPE_F32 ? 0x3f800000
+    uint64_t one = width == 64          ? UINT64_C(0x3ff0000000000000)
+                   : width == 32        ? 0x3f800000
                    : dtype == DTYPE_F16 ? 0x3c00
                                         : 0x3f80;
-    uint64_t octave = dtype == DTYPE_F64   ? (uint64_t)1 << 52
-                      : dtype == DTYPE_F32 ? 1u << 23
+    uint64_t octave = width == 64          ? (uint64_t)1 << 52
+                      : width == 32        ? 1u << 23
                       : dtype == DTYPE_F16 ? 1u << 10
                                            : 1u << 7;
     uint64_t v = one - octave * (unsigned)__builtin_clzll(rng_u64(rng) | 1) -
@@ -133,12 +136,14 @@ static void fill(struct fixture *f, enum dtype dtype, enum shape shape,
     }
 }
 
-static void plan(struct fixture *f, bool has_base)
+static void plan_with(struct fixture *f, bool has_base, bool plain)
 {
     struct fast_stats *stats = fast_stats_new();
     struct fast_plan *made = fast_plan_new();
     assert_non_null(stats);
     assert_non_null(made);
+    if (plain)
+        fast_stats_plain(stats);
     size_t index = 9, half = f->count / 3;
     const uint8_t *base = has_base ? f->base + 1 : NULL;
     size_t skip = half * elem_bytes(f->dtype);
@@ -157,10 +162,25 @@ static void plan(struct fixture *f, bool has_base)
     fast_plan_free(made);
 }
 
-static void encode(struct fixture *f, size_t piece)
+/* Plain C and what suits the processor must count the same. */
+static void plan(struct fixture *f, bool has_base)
+{
+    plan_with(f, has_base, true);
+    struct fast_tables tables = f->tables;
+    struct fast_coding coding = f->coding;
+    uint64_t bits = f->bits;
+    plan_with(f, has_base, false);
+    assert_int_equal(f->bits, bits);
+    assert_memory_equal(&f->tables, &tables, sizeof(tables));
+    assert_memory_equal(&f->coding, &coding, sizeof(coding));
+}
+
+static void encode_with(struct fixture *f, size_t piece, bool plain)
 {
     struct fast_enc *enc = fast_enc_new(&f->tables, BYTES_MAX);
     assert_non_null(enc);
+    if (plain)
+        fast_enc_plain(enc);
     size_t size = elem_bytes(f->dtype);
     struct writer wr;
     writer_init(&wr, f->stream, sizeof(f->stream));
@@ -177,6 +197,17 @@ static void encode(struct fixture *f, size_t piece)
     assert_int_equal(writer_status(&wr), STATUS_OK);
     f->stream_size = wr.size;
     fast_enc_free(enc);
+}
+
+/* And write the same. */
+static void encode(struct fixture *f, size_t piece)
+{
+    encode_with(f, piece, true);
+    size_t size = f->stream_size;
+    memcpy(f->plain, f->stream, size);
+    encode_with(f, piece, false);
+    assert_int_equal(f->stream_size, size);
+    assert_memory_equal(f->stream, f->plain, size);
 }
 
 static enum status decode_with(struct fixture *f, struct fast_dec *dec,
@@ -199,7 +230,8 @@ static enum status decode_with(struct fixture *f, struct fast_dec *dec,
     return status ? status : reader_finish(&rd);
 }
 
-/* From an exact copy, so that a read past the end is seen by a sanitizer. */
+/* From an exact copy, so that a read past the end is seen by a sanitizer. Plain
+ * C and what suits the processor must do the same with any stream. */
 static enum status decode(struct fixture *f, size_t piece, size_t stream_size)
 {
     struct fast_dec *dec = fast_dec_new(&f->tables);
@@ -208,7 +240,16 @@ static enum status decode(struct fixture *f, size_t piece, size_t stream_size)
     assert_non_null(copy);
     memcpy(copy, f->stream, stream_size);
     memset(f->out, 0xa5, sizeof(f->out));
+    fast_dec_plain(dec);
+    enum status plain = decode_with(f, dec, piece, copy, stream_size);
+    memcpy(f->plain, f->out, sizeof(f->out));
+    fast_dec_free(dec);
+    dec = fast_dec_new(&f->tables);
+    assert_non_null(dec);
+    memset(f->out, 0xa5, sizeof(f->out));
     enum status status = decode_with(f, dec, piece, copy, stream_size);
+    assert_int_equal(status, plain);
+    assert_memory_equal(f->out, f->plain, sizeof(f->out));
     free(copy);
     fast_dec_free(dec);
     return status;
@@ -239,7 +280,7 @@ static void fast_brings_every_shape_back(void **state)
 static void fast_brings_all_16_bit_values_back(void **state)
 {
     struct fixture *f = *state;
-    for (unsigned d = 2; d < DTYPES; d++) {
+    for (unsigned d = NARROW; d < NARROW + 2; d++) {
         for (unsigned half = 0; half < 2; half++) {
             f->dtype = dtypes[d];
             f->count = 32768;
@@ -379,6 +420,70 @@ static void fast_mixes_tensors_in_a_segment(void **state)
     fast_plan_free(made);
 }
 
+/* Contexts are kept from piece to piece: tensors in turn show what is stale. */
+static void fast_takes_pieces_of_tensors_in_turn(void **state)
+{
+    enum {
+        TENSORS = 5,
+        COUNT = 3000,
+        PIECE = 130
+    };
+    static const enum dtype of[TENSORS] = {DTYPE_F32, DTYPE_F32, DTYPE_I32,
+                                           DTYPE_F64, DTYPE_U64};
+    struct fixture *f[TENSORS];
+    struct fast_stats *stats = fast_stats_new();
+    struct fast_plan *made = fast_plan_new();
+    struct fast_tables tables;
+    (void)state;
+    for (unsigned i = 0; i < TENSORS; i++) {
+        f[i] = calloc(1, sizeof(*f[i]));
+        assert_non_null(f[i]);
+        fill(f[i], of[i], SHAPE_NEAR, COUNT, i);
+        fast_stats_reset(stats, of[i]);
+        fast_stats_add(stats, i != 1 ? f[i]->base + 1 : NULL, f[i]->target + 1,
+                       COUNT);
+        size_t index;
+        assert_int_equal(fast_plan_add(made, stats, &index), STATUS_OK);
+    }
+    assert_int_equal(fast_plan_solve(made, &tables), STATUS_OK);
+    struct fast_enc *enc = fast_enc_new(&tables, FAST_SEGMENT_BYTES_MAX);
+    struct fast_dec *dec = fast_dec_new(&tables);
+    for (unsigned i = 0; i < TENSORS; i++)
+        (void)fast_plan_coding(made, i, &f[i]->coding);
+    for (size_t at = 0; at < TENSORS * COUNT; at += PIECE) {
+        struct fixture *g = f[at / PIECE % TENSORS];
+        size_t skip = 1 + at / PIECE / TENSORS * PIECE * elem_bytes(g->dtype);
+        size_t n = skip / elem_bytes(g->dtype) + PIECE > COUNT ? 0 : PIECE;
+        assert_int_equal(fast_enc_piece(enc, &g->coding, g->dtype,
+                                        g->base + skip, g->target + skip, n),
+                         STATUS_OK);
+        g->count = n ? skip / elem_bytes(g->dtype) + n : g->count;
+    }
+    struct writer wr;
+    writer_init(&wr, f[0]->stream, sizeof(f[0]->stream));
+    fast_enc_finish(enc, &wr);
+    struct reader rd;
+    reader_init(&rd, writer_view(&wr));
+    assert_int_equal(fast_dec_begin(dec, &rd), STATUS_OK);
+    for (size_t at = 0; at < TENSORS * COUNT; at += PIECE) {
+        struct fixture *g = f[at / PIECE % TENSORS];
+        size_t skip = 1 + at / PIECE / TENSORS * PIECE * elem_bytes(g->dtype);
+        size_t n = skip / elem_bytes(g->dtype) + PIECE > COUNT ? 0 : PIECE;
+        fast_dec_piece(dec, &g->coding, g->dtype, g->base + skip, g->out + skip,
+                       n);
+    }
+    assert_int_equal(fast_dec_finish(dec), STATUS_OK);
+    for (unsigned i = 0; i < TENSORS; i++) {
+        assert_true(f[i]->count > COUNT - 2 * PIECE);
+        assert_same(f[i]);
+        free(f[i]);
+    }
+    fast_enc_free(enc);
+    fast_dec_free(dec);
+    fast_stats_free(stats);
+    fast_plan_free(made);
+}
+
 static enum status read_coding(const struct fast_coding *coding,
                                enum dtype dtype, unsigned table_count)
 {
@@ -396,6 +501,12 @@ static struct fast_coding random_coding(struct rng *rng, enum dtype dtype,
                                         unsigned table_count)
 {
     struct fast_coding coding = {.mode = FAST_FULL, .run_count = 1};
+    if (!dtype_is_float(dtype)) {
+        coding.mode = rng_below(rng, 2) ? FAST_FULL : FAST_DELTA;
+        coding.scale = (uint16_t)rng_below(rng, 200);
+        coding.run[0].table = (uint8_t)rng_below(rng, table_count);
+        return coding;
+    }
     unsigned firsts = dtype == DTYPE_F16 ? 64 : 512;
     coding.direct_first = (uint16_t)rng_below(rng, firsts);
     coding.direct_end = 256;
@@ -431,6 +542,58 @@ static void fast_any_valid_coding_codes_any_values(void **state)
         encode(f, 100);
         assert_int_equal(decode(f, 300, f->stream_size), STATUS_OK);
         assert_same(f);
+    }
+}
+
+/* Changes of 0 .. 31 with a sign are 6 bits, whatever the width; the values
+ * themselves take what their size needs. */
+static void fast_integers_cost_what_changes(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned d = NARROW + 2; d < DTYPES; d++) {
+        fill(f, dtypes[d], SHAPE_NEAR, 7000, d);
+        plan(f, true);
+        assert_true(f->has_base);
+        encode(f, 7000);
+        assert_int_equal(decode(f, 7000, f->stream_size), STATUS_OK);
+        assert_same(f);
+        assert_in_range(f->stream_size, 7000 * 6 / 8, 7000 * 13 / 16);
+        assert_in_range(f->bits, 7000 * 6, 7000 * 13 / 2);
+        size_t size = elem_bytes(f->dtype);
+        for (unsigned i = 0; i < 7000; i++)
+            put(f->target + 1 + i * size, i % 1000, size);
+        plan(f, true);
+        assert_false(f->has_base);
+        encode(f, 7000);
+        assert_int_equal(decode(f, 7000, f->stream_size), STATUS_OK);
+        assert_same(f);
+        assert_in_range(f->stream_size, 1000, 7000 * 12 / 8);
+    }
+}
+
+/* Any states, words and raw bits under any coding: all variants agree. */
+static void fast_variants_agree_on_hostile_streams(void **state)
+{
+    struct fixture *f = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 78);
+    struct rng rng = rng_from_seeded(&seeded);
+    for (unsigned i = 0; i < 200; i++) {
+        enum dtype dtype = dtypes[i % DTYPES];
+        fill(f, dtype, i % 3 ? SHAPE_NEAR : SHAPE_SPECIAL, 5000, i);
+        plan(f, true);
+        f->coding = random_coding(&rng, dtype, f->tables.count);
+        f->has_base = f->coding.mode == FAST_DELTA;
+        size_t words = rng_below(&rng, 5000), raw = rng_below(&rng, 60000);
+        struct writer wr;
+        writer_init(&wr, f->stream, sizeof(f->stream));
+        writer_varint(&wr, 1 + words * 4 + 2 + i % 2);
+        writer_varint(&wr, raw);
+        for (unsigned j = 0; j < (i % 2 ? 32 : 16); j++)
+            writer_le32(&wr, (uint32_t)rng_u64(&rng) | 1u << 31);
+        rng_fill(&rng, writer_reserve(&wr, 2 * words + raw), 2 * words + raw);
+        f->stream_size = wr.size;
+        (void)decode(f, 1 + rng_below(&rng, 5000), f->stream_size);
     }
 }
 
@@ -858,7 +1021,10 @@ int main(void)
         cmocka_unit_test(fast_decodes_in_place),
         cmocka_unit_test(fast_leaves_the_reader_past_its_stream),
         cmocka_unit_test(fast_mixes_tensors_in_a_segment),
+        cmocka_unit_test(fast_takes_pieces_of_tensors_in_turn),
         cmocka_unit_test(fast_any_valid_coding_codes_any_values),
+        cmocka_unit_test(fast_integers_cost_what_changes),
+        cmocka_unit_test(fast_variants_agree_on_hostile_streams),
         cmocka_unit_test(fast_every_truncation_is_found),
         cmocka_unit_test(fast_wrong_counts_are_found),
         cmocka_unit_test(fast_survives_flipped_bits),

@@ -184,6 +184,64 @@ static void rans_survives_any_words(void **state)
     }
 }
 
+/* What is right for one variant on any words at all is what every variant of
+ * the loop must give: symbols, states, words used, errors. */
+static void rans_variants_agree_on_any_words(void **state)
+{
+    struct fixture *f = *state;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 11);
+    struct rng rng = rng_from_seeded(&seeded);
+    static struct rans_dec plain;
+    static uint8_t syms[SYMS_MAX];
+    fill(f, 11);
+    for (unsigned i = 0; i < 400; i++) {
+        unsigned code = 2 + i % 2;
+        rng_fill(&rng, f->words, sizeof(f->words));
+        rng_fill(&rng, f->head, sizeof(f->head));
+        for (unsigned j = 0; j < RANS_LANES_MAX; j++)
+            f->head[4 * j + 2] |= 1;
+        size_t words = rng_below(&rng, i % 4 ? 600 : SYMS_MAX);
+        assert_int_equal(
+            rans_dec_begin(&f->rans, code, f->head, f->words, words),
+            STATUS_OK);
+        plain = f->rans;
+        rans_dec_plain(&plain);
+        for (size_t at = 0, n; at < SYMS_MAX; at += n) {
+            n = 1 + rng_below(&rng, RANS_BLOCK_MAX);
+            n = n < SYMS_MAX - at ? n : SYMS_MAX - at;
+            rans_dec_syms(&f->rans, f->dec, f->ctx + at, f->out + at, n);
+            rans_dec_syms(&plain, f->dec, f->ctx + at, syms + at, n);
+        }
+        assert_memory_equal(f->out, syms, SYMS_MAX);
+        assert_memory_equal(f->rans.state, plain.state,
+                            4 * rans_lane_count(code));
+        assert_int_equal(f->rans.end - f->rans.pos, plain.end - plain.pos);
+        assert_int_equal(rans_dec_finish(&f->rans), rans_dec_finish(&plain));
+    }
+}
+
+static void rans_encodes_alike_in_plain_c(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t words[SYMS_MAX * 2 + 2];
+    uint32_t plain[RANS_LANES_MAX], states[RANS_LANES_MAX];
+    for (unsigned i = 0; i < 60; i++) {
+        size_t count = i < 30 ? i * 5 : i * 70;
+        unsigned lanes = rans_lane_count(i % RANS_LANE_CODES);
+        fill(f, i);
+        uint8_t *end = f->words + sizeof(f->words),
+                *end_plain = words + sizeof(words);
+        const uint8_t *a =
+            rans_encode(f->enc, f->syms, count, lanes, end, states);
+        const uint8_t *b =
+            rans_encode_plain(f->enc, f->syms, count, lanes, end_plain, plain);
+        assert_int_equal(end - a, end_plain - b);
+        assert_memory_equal(a, b, (size_t)(end - a));
+        assert_memory_equal(states, plain, 4 * lanes);
+    }
+}
+
 /* The product with the reciprocal is the quotient for every state that can
  * meet a frequency: tried at the ends and next to multiples. */
 static void rans_reciprocal_divides_exactly(void **state)
@@ -215,6 +273,8 @@ int main(void)
         cmocka_unit_test(rans_finds_left_words_and_wrong_ends),
         cmocka_unit_test(rans_refuses_a_low_state),
         cmocka_unit_test(rans_survives_any_words),
+        cmocka_unit_test(rans_variants_agree_on_any_words),
+        cmocka_unit_test(rans_encodes_alike_in_plain_c),
         cmocka_unit_test(rans_reciprocal_divides_exactly),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
