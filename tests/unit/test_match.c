@@ -4,6 +4,7 @@
 
 #include "tests/support/cmocka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct side {
@@ -104,17 +105,26 @@ static void names_match_wherever_they_lie(void **state)
     side_close(&target);
 }
 
-static void another_dtype_is_no_match(void **state)
+static void another_float_type_is_a_match_that_says_so(void **state)
 {
-    const struct tiny_tensor old[] = {{"a", DTYPE_F32, 8, 8, 1, 0, 0, 0}};
-    const struct tiny_tensor new[] = {{"a", DTYPE_BF16, 8, 8, 1, 0, 0, 0}};
+    const struct tiny_tensor old[] = {{"a", DTYPE_F32, 8, 8, 1, 0, 0, 0},
+                                      {"b", DTYPE_F32, 8, 8, 2, 0, 0, 0}};
+    const struct tiny_tensor new[] = {{"a", DTYPE_BF16, 8, 8, 1, 0, 0, 0},
+                                      {"b", DTYPE_I8, 8, 8, 2, 0, 0, 0}};
     struct side base, target;
     struct match_list list;
     (void)state;
-    side_open(&base, old, 1);
-    side_open(&target, new, 1);
+    side_open(&base, old, 2);
+    side_open(&target, new, 2);
     run(&base, &target, &list);
-    expect_base(&list, "a", 0, 0, 0);
+    const struct match *m = find(&list, "a", 0);
+    assert_int_equal(m->base_offset, offset_of(&base, "a"));
+    assert_int_equal(m->base_size, 256);
+    assert_int_equal(m->base_dtype, DTYPE_F32);
+    assert_true(match_has_places(m));
+    assert_false(match_is_plain(m));
+    assert_int_equal(match_flat(m).base_size, 0);
+    expect_base(&list, "b", 0, 0, 0);
     match_list_free(&list);
     side_close(&base);
     side_close(&target);
@@ -270,11 +280,157 @@ static void files_match_by_path(void **state)
     model_free(target_model);
 }
 
+/* A file of tensors a, b and c of 16 bytes each at these offsets. */
+static void lay_out(struct model *model, struct model_file *file,
+                    struct tensor *tensors, const char *names, uint64_t size,
+                    const uint64_t *offsets)
+{
+    static const uint64_t shape[] = {4};
+    static const char *const texts[] = {"a", "b", "c"};
+    *file = (struct model_file){.path = "m", .size = size};
+    for (size_t i = 0; i < 3; i++)
+        tensors[i] = (struct tensor){.name = texts[names[i] - 'a'],
+                                     .name_size = 1,
+                                     .dtype = DTYPE_F32,
+                                     .rank = 1,
+                                     .shape = shape,
+                                     .offset = offsets[i],
+                                     .size = 16};
+    *model = (struct model){.size = size,
+                            .tensors = tensors,
+                            .tensor_count = 3,
+                            .files = file,
+                            .file_count = 1};
+}
+
+static void what_is_no_tensor_is_found_beside_its_tensor(void **state)
+{
+    static const uint64_t old_at[] = {10, 30, 52}, new_at[] = {12, 33, 51};
+    uint8_t old[75], new[72];
+    struct source base = source_of_bytes(bytes_of(old, sizeof(old)));
+    struct source target = source_of_bytes(bytes_of(new, sizeof(new)));
+    struct model base_model, target_model;
+    struct model_file files[2];
+    struct tensor tensors[2][3];
+    struct match_list list;
+    (void)state;
+    memset(old, 1, sizeof(old));
+    memset(new, 2, sizeof(new));
+    lay_out(&base_model, &files[0], tensors[0], "abc", sizeof(old), old_at);
+    lay_out(&target_model, &files[1], tensors[1], "cba", sizeof(new), new_at);
+    assert_int_equal(
+        match_contents(&base, &base_model, &target, &target_model, &list),
+        STATUS_OK);
+    check_tiling(&list, sizeof(old), sizeof(new));
+    assert_int_equal(list.count, 7);
+    /* Start to start; 5 bytes before b to 4; those before a to what was before
+     * a, which is the start; end to end. */
+    assert_int_equal(list.items[0].base_offset, 0);
+    assert_int_equal(list.items[0].base_size, 10);
+    assert_true(list.items[0].like);
+    assert_int_equal(list.items[2].base_offset, 26);
+    assert_int_equal(list.items[2].base_size, 4);
+    assert_int_equal(list.items[4].base_offset, 0);
+    assert_int_equal(list.items[6].base_offset, 68);
+    assert_int_equal(list.items[6].base_size, 7);
+    match_list_free(&list);
+}
+
+/* ---- the corpus ---- */
+
+static bool corpus_open(struct side *side, const char *name)
+{
+    const char *root = getenv("DM_SRCDIR");
+    char path[2048];
+    memset(side, 0, sizeof(*side));
+    snprintf(path, sizeof(path), "%s/../shared/corpus/%s.safetensors",
+             root ? root : ".", name);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return false;
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    side->size = (size_t)ftell(f);
+    rewind(f);
+    side->data = malloc(side->size);
+    assert_int_equal(fread(side->data, 1, side->size, f), side->size);
+    fclose(f);
+    side->source = source_of_bytes(bytes_of(side->data, side->size));
+    assert_int_equal(
+        model_parse_file(&side->source, "m.safetensors", &side->model, NULL),
+        STATUS_OK);
+    return true;
+}
+
+/* Bytes of the match that are those of its base. */
+static uint64_t equal_bytes(const struct side *base, const struct side *target,
+                            const struct match *m)
+{
+    size_t width = match_gather(m).elem_bytes;
+    uint8_t *out = malloc((size_t)m->size);
+    uint64_t equal = 0;
+    assert_int_equal(m->base_dtype, m->tensor->dtype);
+    assert_int_equal(
+        match_gather_read(m, &base->source, 0, (size_t)m->size / width, out),
+        STATUS_OK);
+    for (size_t i = 0; i < m->size; i++)
+        equal += out[i] == target->data[m->target_offset + i];
+    free(out);
+    return equal;
+}
+
+/* So much in a hundred of the bytes of tensors has its place in the base, and
+ * so much is equal there. */
+static bool check_pair(const char *old, const char *new, uint64_t placed,
+                       uint64_t same)
+{
+    struct side base, target;
+    struct match_list list;
+    uint64_t all = 0, with = 0, equal = 0;
+    if (!corpus_open(&base, old))
+        return false;
+    assert_true(corpus_open(&target, new));
+    run(&base, &target, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct match *m = &list.items[i];
+        if (!m->tensor)
+            continue;
+        all += m->size;
+        if (!match_has_places(m))
+            continue;
+        with += m->size;
+        equal += equal_bytes(&base, &target, m);
+    }
+    if (100 * with < placed * all || 100 * equal < same * all)
+        fail_msg("%s to %s: of %llu bytes %llu have a place, %llu are equal",
+                 old, new, (unsigned long long)all, (unsigned long long)with,
+                 (unsigned long long)equal);
+    match_list_free(&list);
+    side_close(&base);
+    side_close(&target);
+    return true;
+}
+
+static void structure_changes_of_the_corpus_are_followed(void **state)
+{
+    (void)state;
+    if (!check_pair("classext/c7", "classext/c8", 99, 20)) {
+        print_message("# SKIP no corpus\n");
+        skip();
+    }
+    check_pair("classext/c10", "structure/s1", 89, 20);   /* a block is new */
+    check_pair("structure/s1", "structure/s2", 100, 100); /* renamed */
+    check_pair("structure/s2", "structure/s3", 100, 100); /* pruned */
+    check_pair("structure/s2", "structure/s4", 100, 20);  /* and trained */
+    check_pair("structure/s4", "structure/s5", 100, 20);  /* renumbered */
+    check_pair("structure/s5", "structure/s6", 100, 0);   /* folded */
+    check_pair("classext/c7", "headonly/h0", 99, 98);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_match_wherever_they_lie),
-        cmocka_unit_test(another_dtype_is_no_match),
+        cmocka_unit_test(another_float_type_is_a_match_that_says_so),
         cmocka_unit_test(first_rows_are_kept_when_a_tensor_grows_or_shrinks),
         cmocka_unit_test(a_shape_that_does_not_fit_is_merely_like_the_old_one),
         cmocka_unit_test(equal_content_matches_under_another_name),
@@ -282,6 +438,8 @@ int main(void)
         cmocka_unit_test(a_renamed_and_trained_tensor_matches_by_shape),
         cmocka_unit_test(opaque_contents_match_as_wholes),
         cmocka_unit_test(files_match_by_path),
+        cmocka_unit_test(what_is_no_tensor_is_found_beside_its_tensor),
+        cmocka_unit_test(structure_changes_of_the_corpus_are_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
