@@ -78,6 +78,30 @@ static enum status check_blocks(const struct update_header *header,
     return STATUS_OK;
 }
 
+static enum status read_aux(void *ctx, uint32_t index, struct writer *out)
+{
+    const struct content_aux *aux = ctx;
+    struct store_txn txn;
+    struct bytes view;
+    enum status status =
+        store_txn_begin(&txn, aux->places->env, STORE_TXN_READ, NULL);
+    if (status)
+        return status;
+    status = store_segment_get(&txn, &aux->update, index, &view);
+    if (!status)
+        writer_bytes(out, view.data, view.size);
+    store_txn_abort(&txn);
+    return status;
+}
+
+void content_aux_init(struct content_aux *aux, const struct places *places,
+                      const struct hash *update)
+{
+    aux->places = places;
+    aux->update = *update;
+    aux->aux = (struct update_aux){read_aux, aux};
+}
+
 struct decode_buffers {
     uint8_t *coded, *plain;
 };
@@ -119,6 +143,8 @@ enum status content_decode(const struct places *places,
 {
     struct update_header header;
     struct update_dec *dec = NULL;
+    struct content_aux aux;
+    content_aux_init(&aux, places, update);
     enum status status = load_header(places, update, &header, diag);
     if (status)
         return status;
@@ -127,8 +153,10 @@ enum status content_decode(const struct places *places,
     if (!buf.coded || !buf.plain)
         status = STATUS_NO_MEMORY;
     if (!status)
-        status = update_dec_new(&header, base ? &base->source : NULL, &dec);
-    for (uint32_t i = 0; i < header.segment_count && !status; i++) {
+        status = update_dec_new(&header, base ? &base->source : NULL, &aux.aux,
+                                &dec);
+    for (uint32_t i = header.aux_count; i < header.segment_count && !status;
+         i++) {
         if (job && job_stopped(job))
             status = STATUS_CLOSED;
         if (!status)

@@ -6,6 +6,7 @@
 
 #include "codec/base/source.h"
 #include "codec/model/model.h"
+#include "codec/update/auxiliary.h"
 #include "daemon/activate.h"
 #include "daemon/fileset.h"
 #include "protocol/manifest.h"
@@ -45,6 +46,17 @@ enum status content_model(struct content *content, struct model **out,
 enum status content_check(const struct content *content, struct job *job,
                           void (*fn)(void *ctx, uint32_t block), void *ctx)
     MUST_CHECK;
+
+/* The store as the place that has an update's auxiliary segments. */
+struct content_aux {
+    const struct places *places;
+    struct hash update;
+    struct update_aux aux; /* for decoders; points to this struct */
+};
+
+/* places is borrowed; aux must not move while it is used. */
+void content_aux_init(struct content_aux *aux, const struct places *places,
+                      const struct hash *update);
 
 /* Decodes a complete update of the store over base (NULL: none) and hands each
  * segment to put, in order.

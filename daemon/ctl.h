@@ -140,6 +140,7 @@ int ctl_payload_sign(const struct ctl *ctl, const struct ctl_payload *payload,
 
 /* ---- Verbs. ---- */
 
+int ctl_bench(int argc, char **argv);
 int ctl_diff(int argc, char **argv);
 int ctl_patch(int argc, char **argv);
 int ctl_inspect(int argc, char **argv);

@@ -1,199 +1,143 @@
-/* deltamesh diff: makes an update file from one model file to another, or of
- * one alone. Needs no daemon. */
-#include "codec/update/update_enc.h"
-#include "codec/update/update_file.h"
-#include "daemon/ctl.h"
+/* deltamesh diff: makes an update file from one model to another, or of one
+ * alone; a model is a file or a folder of files. Needs no daemon. */
+#include "daemon/ctl_encode.h"
 #include "daemon/ctl_offline.h"
-#include "daemon/file_source.h"
-#include "daemon/out_file.h"
-#include "daemon/progress.h"
-#include "daemon/table.h"
+#include "daemon/threads.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char diff_usage[] =
-    "usage: deltamesh diff [--fast] [--json] [BASE] TARGET -o UPDATE\n";
+    "usage: deltamesh diff [--speed auto|fast|small] [--max-rank N]\n"
+    "                      [--threads N] [--json] [BASE] TARGET -o UPDATE\n"
+    "  BASE TARGET   files, or folders of files, as publish takes them\n"
+    "  --speed       fast: quick to make and to apply; small: fewest bytes\n"
+    "  --max-rank N  of low-rank predictions, 0 (none) to 64; default 64\n"
+    "  --threads N   work on so many things at once; default: the processors\n";
 
 struct diff {
     struct ctl *ctl;
     const char *base_path; /* NULL: none */
     const char *target_path;
     const char *out_path;
-    enum update_effort effort;
-    struct file_source base;
-    struct file_source target;
-    struct model *base_model;
-    struct model *target_model;
-    struct update_enc *enc;
-    struct out_file scratch;
-    struct writer header;
+    struct encode_options options;
+    unsigned width;
+    struct threads *threads;
+    struct ctl_content base;
+    struct ctl_content target;
     struct progress progress;
     struct diag diag;
 };
 
-static bool diff_planned(void *ctx, uint64_t done, uint64_t total)
-{
-    struct diff *diff = ctx;
-    progress_show(&diff->progress, done / 2, total);
-    return true;
-}
-
 static enum status diff_open(struct diff *diff)
 {
     enum status status =
-        file_source_open(&diff->target, diff->target_path, &diff->diag);
+        ctl_content_open(&diff->target, diff->target_path, &diff->diag);
     if (!status)
-        status = ctl_offline_model(diff->ctl, &diff->target, diff->target_path,
-                                   &diff->target_model);
-    if (status || !diff->base_path)
-        return status;
-    status = file_source_open(&diff->base, diff->base_path, &diff->diag);
-    if (!status)
-        status = ctl_offline_model(diff->ctl, &diff->base, diff->base_path,
-                                   &diff->base_model);
+        status = ctl_content_model(diff->ctl, &diff->target);
+    if (!status && diff->base_path)
+        status = ctl_content_open(&diff->base, diff->base_path, &diff->diag);
+    if (!status && diff->base_path)
+        status = ctl_content_model(diff->ctl, &diff->base);
     return status;
 }
 
-static enum status diff_plan(struct diff *diff)
-{
-    struct update_enc_params params = {
-        .base = diff->base_path ? &diff->base.source : NULL,
-        .target = &diff->target.source,
-        .base_model = diff->base_model,
-        .target_model = diff->target_model,
-        .effort = diff->effort,
-        .diag = &diff->diag,
-    };
-    enum status status = update_enc_new(&params, &diff->enc);
-    if (!status)
-        status = update_enc_plan(diff->enc, diff_planned, diff);
-    return status;
-}
-
-static enum status diff_segments(struct diff *diff)
-{
-    uint32_t count = update_enc_segment_count(diff->enc);
-    enum status status = STATUS_OK;
-    for (uint32_t i = 0; !status && i < count; i++) {
-        struct bytes coded;
-        status = update_enc_segment(diff->enc, i, &coded);
-        if (!status)
-            status = out_file_write(&diff->scratch, coded, &diff->diag);
-        progress_show(&diff->progress, (uint64_t)count + i,
-                      2 * (uint64_t)count);
-    }
-    return status;
-}
-
-static enum status diff_write(struct diff *diff, uint64_t *size)
-{
-    struct out_file out;
-    struct writer head;
-    writer_init_heap(&head, UPDATE_HEADER_MAX + 64u);
-    update_file_write_head(&head, writer_view(&diff->header));
-    enum status status = writer_status(&head);
-    if (!status)
-        status = out_file_open(&out, diff->out_path, &diff->diag);
-    if (!status) {
-        status = out_file_write(&out, writer_view(&head), &diff->diag);
-        if (!status)
-            status = out_file_append(&out, &diff->scratch, &diff->diag);
-        *size = out.size;
-        if (!status)
-            status = out_file_commit(&out, &diff->diag);
-        out_file_abort(&out);
-    }
-    writer_deinit(&head);
-    return status;
-}
-
-static enum status diff_make(struct diff *diff, uint64_t *size)
+static enum status diff_make(struct diff *diff, struct encoded *made)
 {
     enum status status = diff_open(diff);
     if (!status)
-        status = diff_plan(diff);
-    if (!status)
-        status = out_file_scratch(&diff->scratch, diff->out_path, &diff->diag);
-    if (!status)
-        status = diff_segments(diff);
-    if (!status)
-        status = update_enc_header(diff->enc, &diff->header);
-    if (!status)
-        status = diff_write(diff, size);
-    return status;
+        status = threads_new(diff->width, &diff->threads);
+    if (status)
+        return status;
+    diff->options.parallel = threads_parallel(diff->threads);
+    return ctl_encode(diff->base_path ? &diff->base : NULL, &diff->target,
+                      diff->out_path, &diff->options, &diff->progress, made,
+                      &diff->diag);
 }
 
-static void diff_report(const struct diff *diff, uint64_t size)
+static void diff_report(const struct diff *diff, const struct encoded *made)
 {
-    struct hash id;
-    char id_hex[HASH_HEX_SIZE], target[HASH_HEX_SIZE], base[HASH_HEX_SIZE];
+    char id[HASH_HEX_SIZE], target[HASH_HEX_SIZE], base[HASH_HEX_SIZE];
     uint64_t raw = diff->target.source.size;
-    update_id(writer_view(&diff->header), &id);
-    hash_hex(&id, id_hex);
-    hash_hex(update_enc_target_tree(diff->enc), target);
-    hash_hex(update_enc_base_tree(diff->enc), base);
+    hash_hex(&made->id, id);
+    hash_hex(&made->target, target);
+    hash_hex(&made->base, base);
     if (diff->ctl->json) {
         json_t *json =
-            json_pack("{s:s, s:s*, s:s, s:I, s:I}", "update", id_hex, "base",
-                      diff->base_path ? base : NULL, "target", target, "bytes",
-                      (json_int_t)size, "target_bytes", (json_int_t)raw);
+            json_pack("{s:s, s:s*, s:s, s:I, s:I}", "update", id, "base",
+                      made->has_base ? base : NULL, "target", target, "bytes",
+                      (json_int_t)made->bytes, "target_bytes", (json_int_t)raw);
         ctl_print_json(diff->ctl, json);
         json_decref(json);
         return;
     }
-    printf("%s: %llu bytes", diff->out_path, (unsigned long long)size);
+    printf("%s: %llu bytes", diff->out_path, (unsigned long long)made->bytes);
     if (raw)
-        printf(", %.1f %% of %llu", 100.0 * (double)size / (double)raw,
+        printf(", %.1f %% of %llu", 100.0 * (double)made->bytes / (double)raw,
                (unsigned long long)raw);
     printf("\n");
 }
 
-static void diff_close(struct diff *diff)
-{
-    progress_end(&diff->progress);
-    update_enc_free(diff->enc);
-    model_free(diff->base_model);
-    model_free(diff->target_model);
-    out_file_abort(&diff->scratch);
-    writer_deinit(&diff->header);
-    file_source_close(&diff->base);
-    file_source_close(&diff->target);
-}
-
 static int diff_run(struct diff *diff)
 {
-    uint64_t size = 0;
-    diff->base.fd = diff->target.fd = diff->scratch.fd = -1;
-    writer_init_heap(&diff->header, UPDATE_HEADER_MAX);
+    struct encoded made;
+    diff->base = diff->target = CTL_CONTENT_CLOSED;
     progress_begin(&diff->progress, "diff");
-    enum status status = diff_make(diff, &size);
+    enum status status = diff_make(diff, &made);
     progress_end(&diff->progress);
     if (!status)
-        diff_report(diff, size);
+        diff_report(diff, &made);
     int exit = ctl_offline_exit(diff->ctl, status, &diff->diag);
-    diff_close(diff);
+    threads_free(diff->threads);
+    ctl_content_close(&diff->base);
+    ctl_content_close(&diff->target);
     return exit;
+}
+
+/* False: the option or its value does not fit; *exit is set. */
+static bool diff_option(struct diff *diff, int option, int *exit)
+{
+    bool fits = true;
+    switch (option) {
+    case 'o':
+        diff->out_path = optarg;
+        return true;
+    case 'f':
+        diff->options.speed = UPDATE_SPEED_FAST;
+        return true;
+    case 's':
+        fits = ctl_encode_speed(optarg, &diff->options.speed);
+        break;
+    case 'r':
+        fits = ctl_offline_count(optarg, 0, UPDATE_RANK_MAX,
+                                 &diff->options.max_rank);
+        break;
+    case 'T':
+        fits = ctl_offline_count(optarg, 1, THREADS_WIDTH_MAX, &diff->width);
+        break;
+    default:
+        return ctl_option(diff->ctl, option, exit);
+    }
+    if (!fits)
+        *exit = ctl_misused(diff->ctl);
+    return fits;
 }
 
 int ctl_diff(int argc, char **argv)
 {
     static const struct option options[] = {
         {"output", required_argument, NULL, 'o'},
-        {"fast", no_argument, NULL, 'f'},
+        {"fast", no_argument, NULL, 'f'}, /* as --speed fast */
+        {"speed", required_argument, NULL, 's'},
+        {"max-rank", required_argument, NULL, 'r'},
+        {"threads", required_argument, NULL, 'T'},
         CTL_OPTIONS};
     struct ctl ctl;
-    struct diff diff = {.ctl = &ctl, .effort = UPDATE_EFFORT_SMALL};
+    struct diff diff = {.ctl = &ctl, .options.max_rank = CTL_ENCODE_RANK};
     int exit = CTL_OK;
     ctl_begin(&ctl, argv, diff_usage);
-    for (int c; (c = getopt_long(argc, argv, "o:", options, NULL)) != -1;) {
-        if (c == 'o')
-            diff.out_path = optarg;
-        else if (c == 'f')
-            diff.effort = UPDATE_EFFORT_FAST;
-        else if (!ctl_option(&ctl, c, &exit))
+    for (int c; (c = getopt_long(argc, argv, "o:", options, NULL)) != -1;)
+        if (!diff_option(&diff, c, &exit))
             return exit;
-    }
     if (!diff.out_path || argc - optind < 1 || argc - optind > 2)
         return ctl_misused(&ctl);
     diff.target_path = argv[argc - 1];

@@ -1,23 +1,25 @@
-/* deltamesh inspect: what is in a model file or an update file. Judged by its
- * suffix, else by its content. Needs no daemon. */
-#include "codec/model/model.h"
-#include "codec/update/record.h"
-#include "codec/update/update_file.h"
-#include "daemon/ctl.h"
+/* deltamesh inspect: says what is in a model or in an update file, or what
+ * changed between two models. Needs no daemon. */
+#include "daemon/ctl_inspect.h"
+
 #include "daemon/ctl_offline.h"
-#include "daemon/file_source.h"
 #include "daemon/table.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-static const char inspect_usage[] = "usage: deltamesh inspect [--json] FILE\n";
+static const char inspect_usage[] =
+    "usage: deltamesh inspect [--json] MODEL\n"
+    "       deltamesh inspect [--json] MODEL MODEL\n"
+    "       deltamesh inspect [--json] [--base MODEL | --target MODEL] UPDATE\n"
+    "  MODEL     a file or a folder of files; of two, what changed from the\n"
+    "            first to the second\n"
+    "  --base, --target\n"
+    "            name the ranges of the update by the tensors of its base, or\n"
+    "            of its target\n";
 
-/* ---- models ---- */
-
-/* "[64, 3, 3, 3]"; long shapes end in dots. */
-static void inspect_shape(const struct tensor *tensor, char *out, size_t size)
+const char *ctl_inspect_shape(const struct tensor *tensor, char *out)
 {
+    const size_t size = CTL_SHAPE_SIZE;
     size_t at = (size_t)snprintf(out, size, "[");
     for (uint32_t i = 0; i < tensor->rank; i++) {
         if (at + 32 > size) {
@@ -28,14 +30,48 @@ static void inspect_shape(const struct tensor *tensor, char *out, size_t size)
                                (unsigned long long)tensor->shape[i]);
     }
     snprintf(out + at, size - at, "]");
+    return out;
 }
+
+const char *ctl_inspect_format(const struct ctl_content *content)
+{
+    const struct model *model = content->model;
+    for (size_t i = 0; i < model->file_count; i++)
+        if (model->files[i].format != CONTAINER_OPAQUE)
+            return container_name(model->files[i].format);
+    return container_name(CONTAINER_OPAQUE);
+}
+
+enum status ctl_inspect_open(struct ctl_content *content, const char *path,
+                             struct diag *diag)
+{
+    struct diag why;
+    diag_reset(&why);
+    enum status status = ctl_content_open(content, path, diag);
+    if (status)
+        return status;
+    status = ctl_content_parse(content, &why);
+    if (status)
+        return diag_fail(diag, status, "%.100s: %s", path, status_text(status));
+    const struct model_file *bad = model_unreadable(content->model);
+    if (!bad)
+        return STATUS_OK;
+    if (content->is_folder)
+        return diag_fail(diag, bad->status,
+                         "%.60s/%.60s: not a valid model file: %.100s", path,
+                         bad->path, why.text);
+    return diag_fail(diag, bad->status, "%.100s: not a valid %s file: %.100s",
+                     path, container_name(bad->claims), why.text);
+}
+
+/* ---- One model ---- */
 
 static void inspect_tensor_row(struct table *table, const struct tensor *tensor)
 {
-    char shape[192], bytes[32];
-    inspect_shape(tensor, shape, sizeof(shape));
+    char shape[CTL_SHAPE_SIZE], bytes[32];
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)tensor->size);
-    table_row(table, tensor->name, dtype_name(tensor->dtype), shape, bytes);
+    table_row(table, tensor->name, dtype_name(tensor->dtype),
+              ctl_inspect_shape(tensor, shape), bytes);
 }
 
 static uint64_t inspect_elements(const struct model *model)
@@ -46,8 +82,9 @@ static uint64_t inspect_elements(const struct model *model)
     return count;
 }
 
-static enum status inspect_model_text(const struct model *model)
+static enum status inspect_model_text(const struct ctl_content *content)
 {
+    const struct model *model = content->model;
     struct table *table = table_new("tensor|dtype|shape|>bytes");
     if (!table)
         return STATUS_NO_MEMORY;
@@ -55,8 +92,10 @@ static enum status inspect_model_text(const struct model *model)
         inspect_tensor_row(table, &model->tensors[i]);
     table_print(table, stdout);
     table_free(table);
-    printf("%s: %zu tensors, %llu elements, %llu bytes\n",
-           container_name(model->files[0].format), model->tensor_count,
+    printf("%s: ", ctl_inspect_format(content));
+    if (content->is_folder)
+        printf("%zu files, ", model->file_count);
+    printf("%zu tensors, %llu elements, %llu bytes\n", model->tensor_count,
            (unsigned long long)inspect_elements(model),
            (unsigned long long)model->size);
     return STATUS_OK;
@@ -76,15 +115,15 @@ static json_t *inspect_tensor_json(const struct tensor *tensor)
 }
 
 static enum status inspect_model_json(const struct ctl *ctl,
-                                      const struct model *model)
+                                      const struct ctl_content *content)
 {
+    const struct model *model = content->model;
     json_t *tensors = json_array();
     for (size_t i = 0; i < model->tensor_count; i++)
         json_array_append_new(tensors, inspect_tensor_json(&model->tensors[i]));
     json_t *json =
-        json_pack("{s:s, s:I, s:I, s:o}", "format",
-                  container_name(model->files[0].format), "bytes",
-                  (json_int_t)model->size, "elements",
+        json_pack("{s:s, s:I, s:I, s:o}", "format", ctl_inspect_format(content),
+                  "bytes", (json_int_t)model->size, "elements",
                   (json_int_t)inspect_elements(model), "tensors", tensors);
     if (!json)
         return STATUS_NO_MEMORY;
@@ -106,182 +145,87 @@ static enum status inspect_opaque(const struct ctl *ctl, uint64_t size)
     return STATUS_OK;
 }
 
-static enum status inspect_model(const struct ctl *ctl,
-                                 const struct source *source, const char *path,
+static bool inspect_is_opaque(const struct ctl_content *content)
+{
+    return !content->is_folder &&
+           content->model->files[0].format == CONTAINER_OPAQUE;
+}
+
+static enum status inspect_model(const struct ctl *ctl, const char *path,
                                  struct diag *diag)
 {
-    struct model *model;
-    struct diag why;
-    diag_reset(&why);
-    enum status status = model_parse_file(source, path, &model, &why);
-    if (status)
-        return diag_fail(diag, status, "%.100s: %s", path, status_text(status));
-    const struct model_file *bad = model_unreadable(model);
-    if (bad)
-        status = diag_fail(diag, bad->status,
-                           "%.100s: not a valid safetensors file: %.100s", path,
-                           why.text);
-    else if (model->files[0].format == CONTAINER_OPAQUE)
-        status = inspect_opaque(ctl, source->size);
-    else if (ctl->json)
-        status = inspect_model_json(ctl, model);
-    else
-        status = inspect_model_text(model);
-    model_free(model);
+    struct ctl_content content;
+    enum status status = ctl_inspect_open(&content, path, diag);
+    if (!status && inspect_is_opaque(&content))
+        status = inspect_opaque(ctl, content.source.size);
+    else if (!status && ctl->json)
+        status = inspect_model_json(ctl, &content);
+    else if (!status)
+        status = inspect_model_text(&content);
+    ctl_content_close(&content);
     return status;
 }
 
-/* ---- updates ---- */
+/* ---- The verb ---- */
 
-static const char *inspect_record_dtype(const struct update_record *record)
-{
-    return record->mode == UPDATE_FLOAT ? dtype_name(record->dtype) : "-";
-}
+struct inspect {
+    struct ctl ctl;
+    const char *base_path; /* of an update */
+    const char *target_path;
+};
 
-static void inspect_record_row(struct table *table,
-                               const struct update_record *record)
-{
-    char offset[32], size[32], base[48] = "-";
-    snprintf(offset, sizeof(offset), "%llu",
-             (unsigned long long)record->target_offset);
-    snprintf(size, sizeof(size), "%llu", (unsigned long long)record->size);
-    if (record->base_size)
-        snprintf(base, sizeof(base), "%llu",
-                 (unsigned long long)record->base_offset);
-    table_row(table, offset, size, record_mode_name(record),
-              inspect_record_dtype(record), base);
-}
-
-static uint32_t inspect_changed(const struct update_header *header)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < header->segment_count; i++)
-        count += header->segments[i].size > 0;
-    return count;
-}
-
-static void inspect_update_totals(const struct update_header *header,
-                                  uint64_t bytes)
-{
-    char target[HASH_HEX_SIZE], base[HASH_HEX_SIZE];
-    hash_hex(&header->target_tree, target);
-    hash_hex(&header->base_tree, base);
-    if (header->has_base)
-        printf("base    %s, %llu bytes\n", base,
-               (unsigned long long)header->base_size);
-    else
-        printf("base    none: a full update\n");
-    printf("target  %s, %llu bytes\n", target,
-           (unsigned long long)header->target.size);
-    printf("update  %llu bytes", (unsigned long long)bytes);
-    if (header->target.size)
-        printf(", %.1f %% of the target",
-               100.0 * (double)bytes / (double)header->target.size);
-    printf("; %u segments, %u of them changed\n", header->segment_count,
-           inspect_changed(header));
-}
-
-static enum status inspect_update_text(const struct update_header *header,
-                                       uint64_t bytes)
-{
-    struct table *table = table_new(">offset|>bytes|mode|dtype|>base");
-    if (!table)
-        return STATUS_NO_MEMORY;
-    for (uint32_t i = 0; i < header->record_count; i++)
-        inspect_record_row(table, &header->records[i]);
-    table_print(table, stdout);
-    table_free(table);
-    inspect_update_totals(header, bytes);
-    return STATUS_OK;
-}
-
-static json_t *inspect_record_json(const struct update_record *record)
-{
-    json_t *json = json_pack(
-        "{s:I, s:I, s:s}", "offset", (json_int_t)record->target_offset, "bytes",
-        (json_int_t)record->size, "mode", record_mode_name(record));
-    if (record->mode == UPDATE_FLOAT)
-        json_object_set_new(json, "dtype",
-                            json_string(dtype_name(record->dtype)));
-    if (record->base_size)
-        json_object_set_new(json, "base_offset",
-                            json_integer((json_int_t)record->base_offset));
-    return json;
-}
-
-static json_t *inspect_segments_json(const struct update_header *header)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; i < header->segment_count; i++)
-        json_array_append_new(list, json_integer(header->segments[i].size));
-    return list;
-}
-
-static enum status inspect_update_json(const struct ctl *ctl,
-                                       const struct update_file *file,
-                                       uint64_t bytes)
-{
-    const struct update_header *header = &file->header;
-    char target[HASH_HEX_SIZE], base[HASH_HEX_SIZE], id_hex[HASH_HEX_SIZE];
-    struct hash id;
-    json_t *records = json_array();
-    update_id(bytes_of(file->header_bytes, file->header_size), &id);
-    hash_hex(&id, id_hex);
-    hash_hex(&header->target_tree, target);
-    hash_hex(&header->base_tree, base);
-    for (uint32_t i = 0; i < header->record_count; i++)
-        json_array_append_new(records,
-                              inspect_record_json(&header->records[i]));
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s*, s:s, s:I, s:I, s:I, s:o, s:o}", "format", "update",
-        "update", id_hex, "base", header->has_base ? base : NULL, "target",
-        target, "base_bytes", (json_int_t)header->base_size, "target_bytes",
-        (json_int_t)header->target.size, "bytes", (json_int_t)bytes, "records",
-        records, "segments", inspect_segments_json(header));
-    if (!json)
-        return STATUS_NO_MEMORY;
-    ctl_print_json(ctl, json);
-    json_decref(json);
-    return STATUS_OK;
-}
-
-static enum status inspect_update(const struct ctl *ctl,
-                                  const struct source *source, const char *path,
-                                  struct diag *diag)
-{
-    struct update_file file;
-    struct diag why;
-    diag_reset(&why);
-    enum status status = update_file_open(source, &file, &why);
-    if (status)
-        return diag_fail(diag, status, "%.100s: %.140s", path,
-                         why.text[0] ? why.text : status_text(status));
-    status = ctl->json ? inspect_update_json(ctl, &file, source->size)
-                       : inspect_update_text(&file.header, source->size);
-    update_file_close(&file);
-    return status;
-}
-
-static int inspect_run(const struct ctl *ctl, const char *path)
+/* An update, by its first bytes; what cannot be opened is none. */
+static bool inspect_is_update(const char *path)
 {
     struct file_source file;
-    struct diag diag;
-    diag_reset(&diag);
-    enum status status = file_source_open(&file, path, &diag);
-    if (!status && update_file_probe(&file.source))
-        status = inspect_update(ctl, &file.source, path, &diag);
-    else if (!status)
-        status = inspect_model(ctl, &file.source, path, &diag);
+    struct diag ignored = {""};
+    bool is = !file_source_open(&file, path, &ignored) &&
+              ctl_update_probe(&file.source);
     file_source_close(&file);
+    return is;
+}
+
+static int inspect_run(const struct inspect *inspect, char **words, int count)
+{
+    struct diag diag;
+    const struct ctl *ctl = &inspect->ctl;
+    bool named = inspect->base_path || inspect->target_path;
+    enum status status;
+    diag_reset(&diag);
+    if (count == 2)
+        status = ctl_inspect_pair(ctl, words[0], words[1], &diag);
+    else if (inspect_is_update(words[0]))
+        status = ctl_inspect_update(ctl, words[0], inspect->base_path,
+                                    inspect->target_path, &diag);
+    else if (named)
+        status =
+            diag_fail(&diag, STATUS_USAGE, "%.100s is no update", words[0]);
+    else
+        status = inspect_model(ctl, words[0], &diag);
     return ctl_offline_exit(ctl, status, &diag);
 }
 
 int ctl_inspect(int argc, char **argv)
 {
-    struct ctl ctl;
+    static const struct option options[] = {
+        {"base", required_argument, NULL, 'b'},
+        {"target", required_argument, NULL, 't'},
+        CTL_OPTIONS};
+    struct inspect inspect = {.base_path = NULL};
     int exit = CTL_OK;
-    ctl_begin(&ctl, argv, inspect_usage);
-    if (!ctl_plain_options(&ctl, argc, argv, 1, 1, &exit))
-        return exit;
-    return inspect_run(&ctl, argv[optind]);
+    ctl_begin(&inspect.ctl, argv, inspect_usage);
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'b')
+            inspect.base_path = optarg;
+        else if (c == 't')
+            inspect.target_path = optarg;
+        else if (!ctl_option(&inspect.ctl, c, &exit))
+            return exit;
+    }
+    int words = argc - optind;
+    bool named = inspect.base_path || inspect.target_path;
+    if (words < 1 || words > 2 || (words == 2 && named) ||
+        (inspect.base_path && inspect.target_path))
+        return ctl_misused(&inspect.ctl);
+    return inspect_run(&inspect, argv + optind, words);
 }

@@ -2,6 +2,7 @@
 #include "daemon/ctl.h"
 
 #include <config.h>
+#include <signal.h>
 
 struct verb {
     const char *name;
@@ -32,8 +33,9 @@ static const struct verb verbs[] = {
     {"metrics", ctl_metrics, "OpenMetrics text"},
     {NULL, NULL, "Files, without a daemon"},
     {"diff", ctl_diff, "make an update file, over a base or alone"},
-    {"patch", ctl_patch, "make a file from its base and an update file"},
-    {"inspect", ctl_inspect, "say what is in a model or an update file"},
+    {"patch", ctl_patch, "make a model from its base and an update file"},
+    {"inspect", ctl_inspect, "what a model or update is, what changed"},
+    {"bench", ctl_bench, "updates by us and by other programs"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -52,6 +54,7 @@ static int print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error, no death */
     if (argc < 2)
         return print_help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))

@@ -1,21 +1,8 @@
-/* Warnings and exit statuses of the verbs that need no daemon. */
+/* Exit statuses, numbers and bars of the verbs that need no daemon. */
 #include "daemon/ctl_offline.h"
 
-#include <stdio.h>
-
-enum status ctl_offline_model(const struct ctl *ctl,
-                              const struct file_source *file, const char *path,
-                              struct model **out)
-{
-    struct diag diag;
-    diag_reset(&diag);
-    enum status status = model_parse_file(&file->source, path, out, &diag);
-    if (!status && model_unreadable(*out))
-        fprintf(stderr,
-                "deltamesh %s: warning: %s: %s; taken as opaque bytes\n",
-                ctl->verb, path, diag.text);
-    return status;
-}
+#include <errno.h>
+#include <stdlib.h>
 
 int ctl_offline_exit(const struct ctl *ctl, enum status status,
                      const struct diag *diag)
@@ -27,4 +14,29 @@ int ctl_offline_exit(const struct ctl *ctl, enum status status,
     if (status == STATUS_BAD_BASE || status == STATUS_MISMATCH)
         exit = CTL_BAD_INPUT;
     return ctl_fail(ctl->verb, exit, "%s", text);
+}
+
+bool ctl_offline_count(const char *text, unsigned min, unsigned max,
+                       unsigned *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || *text < '0' || *text > '9' || *end || value < min ||
+        value > max)
+        return false;
+    *out = (unsigned)value;
+    return true;
+}
+
+const char *ctl_offline_bar(double share, char *out)
+{
+    double width = (double)(CTL_BAR_SIZE - 1);
+    double wide = share > 0 ? share * width + 0.5 : 0;
+    size_t count = wide >= width ? CTL_BAR_SIZE - 1 : (size_t)wide;
+    if (share > 0 && !count)
+        count = 1;
+    memset(out, '#', count);
+    out[count] = '\0';
+    return out;
 }

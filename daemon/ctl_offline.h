@@ -1,21 +1,21 @@
-/* What the verbs that need no daemon share: diff, patch, inspect. */
+/* What the verbs that need no daemon share: diff, patch, inspect, bench. */
 #ifndef DAEMON_CTL_OFFLINE_H
 #define DAEMON_CTL_OFFLINE_H
 
-#include "codec/model/model.h"
 #include "daemon/ctl.h"
-#include "daemon/file_source.h"
-
-/* Finds the tensors of a file; one that cannot be read as what it claims is
- * taken as opaque bytes, with a warning on standard error. */
-enum status ctl_offline_model(const struct ctl *ctl,
-                              const struct file_source *file, const char *path,
-                              struct model **out) MUST_CHECK;
 
 /* Says what went wrong, if anything: the words of diag, else those of the
  * status. Returns the exit status; files that do not fit each other are bad
  * input here. */
 int ctl_offline_exit(const struct ctl *ctl, enum status status,
                      const struct diag *diag);
+
+/* A whole number from min to max, for the value of an option. */
+bool ctl_offline_count(const char *text, unsigned min, unsigned max,
+                       unsigned *out);
+
+/* Fills out of CTL_BAR_SIZE bytes with a bar: share is 0 to 1. Returns out. */
+#define CTL_BAR_SIZE 17u
+const char *ctl_offline_bar(double share, char *out);
 
 #endif

@@ -3,7 +3,9 @@
 #include "daemon/ctl_release.h"
 
 #include "codec/update/tree.h"
+#include "daemon/journal.h"
 #include "daemon/keyring.h"
+#include "daemon/listing.h"
 #include "daemon/table.h"
 #include "protocol/body.h"
 #include "protocol/name.h"
@@ -29,6 +31,7 @@ struct publish {
     long timeout_s;
     int fds[PUBLISH_FILES_MAX];
     const char *paths[PUBLISH_FILES_MAX]; /* as given */
+    char *names[PUBLISH_FILES_MAX];       /* in the version; owned */
     size_t file_count;
     struct hash tree; /* of the files, hashed here */
     uint64_t size;
@@ -37,11 +40,13 @@ struct publish {
 };
 
 static const char publish_usage[] =
-    "usage: deltamesh publish MODEL FILE... [--meta K=V]... [--parent V]...\n"
+    "usage: deltamesh publish MODEL PATH... [--meta K=V]... [--parent V]...\n"
     "                         [--key FILE]... [--no-release]\n"
     "                         [--wait[=N]] [--timeout SECONDS] [--json]\n"
     "                         [--control PATH]\n"
     "  MODEL         name of the model, such as cameras/detector\n"
+    "  PATH          a file, or a folder: all files in it, by their paths "
+    "there\n"
     "  --parent V    the version this one follows; default MODEL@latest\n"
     "  --no-release  do not let channel main name it\n"
     "  --wait[=N]    until all nodes (or N) run it; --timeout 300 by "
@@ -108,13 +113,21 @@ static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
 
 /* ---- Files ---- */
 
-static int open_file(struct publish *p, const char *path)
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* given: the word of the command line it comes from; name: in the version. */
+static int open_file(struct publish *p, const char *path, const char *given,
+                     const char *name)
 {
     struct stat st;
     if (p->file_count == PUBLISH_FILES_MAX)
         return ctl_fail("publish", CTL_USAGE, "more than %d files",
                         PUBLISH_FILES_MAX);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st)) {
         int err = errno;
         if (fd >= 0)
@@ -122,19 +135,54 @@ static int open_file(struct publish *p, const char *path)
         return ctl_fail("publish", err == ENOENT ? CTL_NOT_FOUND : CTL_FAILED,
                         "%s: %s", path, strerror(err));
     }
-    p->paths[p->file_count] = path;
+    p->paths[p->file_count] = given;
+    p->names[p->file_count] = strdup(name);
     p->fds[p->file_count++] = fd;
-    if (S_ISREG(st.st_mode))
-        return CTL_OK;
-    return ctl_fail("publish", CTL_BAD_INPUT, "%s: %s", path,
-                    S_ISDIR(st.st_mode) ? "is a folder: name its files"
-                                        : "is not a regular file");
+    if (!S_ISREG(st.st_mode))
+        return ctl_fail("publish", CTL_BAD_INPUT, "%s: is not a regular file",
+                        path);
+    if (journal_pending(path))
+        return ctl_fail("publish", CTL_BAD_INPUT,
+                        "%s is half patched: run the same deltamesh patch "
+                        "--in-place again",
+                        path);
+    return p->names[p->file_count - 1]
+               ? CTL_OK
+               : ctl_fail("publish", CTL_FAILED, "%s",
+                          status_text(STATUS_NO_MEMORY));
 }
 
-static const char *base_name(const char *path)
+/* Every file below a folder, in the order of their paths. */
+static int open_folder(struct publish *p, const char *dir)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    struct listing listing;
+    struct diag diag = {""};
+    enum status status = listing_of_folder(dir, &listing, &diag);
+    if (status)
+        return ctl_fail("publish", ctl_exit_of(status), "%s",
+                        diag.text[0] ? diag.text : status_text(status));
+    int exit = listing.count ? CTL_OK
+                             : ctl_fail("publish", CTL_BAD_INPUT,
+                                        "%s: no file is in it", dir);
+    for (size_t i = 0; !exit && i < listing.count; i++) {
+        char path[4096];
+        int n =
+            snprintf(path, sizeof(path), "%s/%s", dir, listing.files[i].path);
+        exit = n < 0 || (size_t)n >= sizeof(path)
+                   ? ctl_fail("publish", CTL_USAGE, "%s: the path is too long",
+                              dir)
+                   : open_file(p, path, dir, listing.files[i].path);
+    }
+    listing_free(&listing);
+    return exit;
+}
+
+static int open_path(struct publish *p, const char *path)
+{
+    struct stat st;
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        return open_folder(p, path);
+    return open_file(p, path, path, base_name(path));
 }
 
 /* What the client is about to sign for is what it read itself. */
@@ -195,8 +243,8 @@ static json_t *prepare_params(struct publish *p)
     json_t *files = json_array();
     for (size_t i = 0; i < p->file_count; i++)
         json_array_append_new(files, json_pack("{s:s, s:i, s:i, s:i}", "path",
-                                               base_name(p->paths[i]), "size",
-                                               0, "offset", 0, "fd", (int)i));
+                                               p->names[i], "size", 0, "offset",
+                                               0, "fd", (int)i));
     json_t *params =
         json_pack("{s:s, s:o, s:O, s:o}", "model", p->model, "files", files,
                   "meta", p->meta, "keys", ctl_public_keys(&p->ring));
@@ -362,7 +410,7 @@ static int run(struct publish *p, int argc, char **argv)
                         "cameras/detector",
                         p->model);
     for (int i = optind + 1; i < argc; i++)
-        if ((exit = open_file(p, argv[i])))
+        if ((exit = open_path(p, argv[i])))
             return exit;
     if ((exit = hash_files(p)) ||
         (exit = ctl_load_keys(&p->ctl, p->key_paths, p->key_count, &p->ring)))
@@ -398,8 +446,10 @@ int ctl_publish(int argc, char **argv)
     ctl_begin(&p.ctl, argv, publish_usage);
     if (parse_options(&p, argc, argv, &exit))
         exit = run(&p, argc, argv);
-    for (size_t i = 0; i < p.file_count; i++)
+    for (size_t i = 0; i < p.file_count; i++) {
         close(p.fds[i]);
+        free(p.names[i]);
+    }
     keyring_deinit(&p.ring);
     json_decref(p.prepared);
     json_decref(p.meta);

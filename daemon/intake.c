@@ -31,6 +31,7 @@ struct decoder {
     struct hash update;
     struct update_header header;
     struct content *base;
+    struct content_aux aux;
     struct update_dec *dec;
     uint64_t used;
 };
@@ -189,6 +190,7 @@ static enum status decoder_open(struct intake *intake,
     if (!d)
         return STATUS_NO_MEMORY;
     d->update = *update;
+    content_aux_init(&d->aux, intake->places, update);
     enum status status =
         store_txn_begin(&txn, intake->places->env, STORE_TXN_READ, diag);
     if (!status) {
@@ -205,7 +207,7 @@ static enum status decoder_open(struct intake *intake,
     }
     if (!status)
         status = update_dec_new(&d->header, d->base ? &d->base->source : NULL,
-                                &d->dec);
+                                &d->aux.aux, &d->dec);
     if (status)
         decoder_free(d);
     else
@@ -259,6 +261,24 @@ static bool base_is_sound(const struct decoder *d)
     return content_check(d->base, NULL, NULL, NULL) == STATUS_OK;
 }
 
+/* True when every auxiliary segment is here as its update says. */
+static bool aux_is_sound(const struct decoder *d)
+{
+    struct writer coded;
+    bool sound = true;
+    writer_init_heap(&coded, UPDATE_AUX_CODED_MAX);
+    for (uint32_t i = 0; i < d->header.aux_count && sound; i++)
+        sound = !update_aux_read(&d->aux.aux, &d->header, i, &coded, NULL);
+    writer_deinit(&coded);
+    return sound;
+}
+
+static bool may_be_ours(enum status status)
+{
+    return status == STATUS_MISMATCH || status == STATUS_CORRUPT ||
+           status == STATUS_TRUNCATED || status == STATUS_LIMIT;
+}
+
 static enum status write_blocks(struct target *target, const struct decoder *d,
                                 uint32_t index, const uint8_t *plain,
                                 struct intake_item *item)
@@ -295,6 +315,7 @@ static enum status decode(struct intake *intake, struct intake_item *item)
 {
     struct target *target;
     struct decoder *d;
+    item->first_block = item->block_count = 0;
     if (!intake->plain)
         intake->plain = malloc(UPDATE_SEGMENT_SIZE_MAX);
     if (!intake->plain)
@@ -314,13 +335,16 @@ static enum status decode(struct intake *intake, struct intake_item *item)
     status = update_dec_segment(d->dec, item->index,
                                 bytes_of(item->bytes, item->size),
                                 intake->plain, size, &item->diag);
+    if (update_segment_is_aux(&d->header, item->index))
+        return status;
     if (!status)
         status = write_blocks(target, d, item->index, intake->plain, item);
-    /* A wrong result of a right coded segment may be our own base's fault. */
-    if ((status == STATUS_MISMATCH || status == STATUS_CORRUPT ||
-         status == STATUS_TRUNCATED || status == STATUS_LIMIT) &&
-        !base_is_sound(d))
+    /* A wrong result of a right coded segment may be the fault of our own base
+     * or of what our store has of the update. */
+    if (may_be_ours(status) && !base_is_sound(d))
         status = STATUS_BAD_BASE;
+    else if (may_be_ours(status) && !aux_is_sound(d))
+        status = STATUS_NOT_FOUND;
     return status;
 }
 
@@ -429,16 +453,34 @@ static enum status put_header(struct intake *intake, struct store_txn *txn,
     return status == STATUS_EXISTS ? STATUS_OK : status;
 }
 
+/* What came is right: it takes the place of other bytes, which are damaged. */
+static enum status put_segment(struct store_txn *txn,
+                               const struct intake_item *item)
+{
+    struct bytes coded = bytes_of(item->bytes, item->size), old;
+    enum status status =
+        store_segment_put(txn, &item->update, item->index, coded);
+    if (status != STATUS_EXISTS)
+        return status;
+    status = store_segment_get(txn, &item->update, item->index, &old);
+    if (status || (old.size == coded.size &&
+                   (!old.size || !memcmp(old.data, coded.data, old.size))))
+        return status;
+    status = store_segment_remove(txn, &item->update, item->index);
+    if (!status)
+        status = store_segment_put(txn, &item->update, item->index, coded);
+    return status;
+}
+
 static enum status put_decoded(struct intake *intake, struct store_txn *txn,
                                const struct intake_item *item)
 {
     struct store_version row;
-    enum status status = store_segment_put(txn, &item->update, item->index,
-                                           bytes_of(item->bytes, item->size));
-    if (status && status != STATUS_EXISTS)
+    enum status status = put_segment(txn, item);
+    if (status)
         return status;
     status = store_version_get(txn, &item->version, &row);
-    if (!status)
+    if (!status && item->block_count)
         status = store_version_set_blocks(txn, &item->version,
                                           item->first_block, item->block_count);
     if (!status && row.state < STORE_VERSION_FETCHING)

@@ -239,11 +239,12 @@ static bool seen_grow(struct seen *s, size_t bytes)
 static bool seen_apply(struct seen *s, const struct parcel_ranges *ranges,
                        bool have, bool pending)
 {
-    if (transfer_ranges_sum(ranges) > TREE_BLOCKS_MAX)
+    if (transfer_ranges_sum(ranges) > UPDATE_SEGMENTS_MAX)
         return false;
     for (size_t i = 0; i < ranges->count; i++) {
         struct parcel_range r = ranges->at[i];
-        if (r.count > TREE_BLOCKS_MAX || r.first > TREE_BLOCKS_MAX - r.count)
+        if (r.count > UPDATE_SEGMENTS_MAX ||
+            r.first > UPDATE_SEGMENTS_MAX - r.count)
             return false;
         if (!seen_grow(s, bits_bytes((size_t)r.first + r.count)))
             return true;

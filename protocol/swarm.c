@@ -2,7 +2,12 @@
  *
  * A segment is missing, asked, arrived (its bytes wait), decoding or done. It
  * is asked of one peer at a time, and of another only after the first has
- * confirmed a CANCEL, so that no segment comes twice unless a link dies. */
+ * confirmed a CANCEL, so that no segment comes twice unless a link dies.
+ *
+ * Auxiliary segments come first: no other is asked for while one of them is
+ * not, and none is decoded before all of them are durable here. What arrives
+ * meanwhile waits, in a part of the memory only, so that there is always room
+ * for the auxiliary ones. */
 #include "protocol/transfer_state.h"
 
 #include <stdlib.h>
@@ -39,12 +44,15 @@ struct swarm {
     struct version *version;
     struct seg *segs;
     uint32_t count;
-    uint32_t start;   /* of this node's order */
-    uint32_t scan;    /* places in that order that are done */
-    uint32_t *active; /* asked, arrived, decoding */
+    uint32_t aux_count; /* the first ones */
+    uint64_t start;     /* of this node's order: modulo a count */
+    uint32_t scan;      /* places in that order that are done */
+    uint32_t *active;   /* asked, arrived, decoding */
     uint32_t active_count;
-    uint32_t missing; /* with bytes */
-    uint32_t empty;   /* missing, without bytes */
+    uint32_t missing;     /* with bytes */
+    uint32_t missing_aux; /* of these, auxiliary ones */
+    uint32_t empty;       /* missing, without bytes */
+    uint32_t left_aux;    /* auxiliary ones not done */
     bool dirty;
     uint64_t retry_ns; /* the least of the missing ones that must wait */
     uint64_t samples[SAMPLES]; /* times from ask to arrival */
@@ -59,19 +67,48 @@ static uint32_t seg_size(const struct swarm *s, uint32_t index)
     return s->update->header.segments[index].size;
 }
 
+static bool is_aux(const struct swarm *s, uint32_t index)
+{
+    return index < s->aux_count;
+}
+
+/* The segment at a place of this node's order: first the auxiliary ones, then
+ * the others, each from a place of its own on. */
+static uint32_t seg_at(const struct swarm *s, uint32_t place)
+{
+    bool aux = place < s->aux_count;
+    uint32_t first = aux ? 0 : s->aux_count;
+    uint32_t count = aux ? s->aux_count : s->count - s->aux_count;
+    return first + (uint32_t)((s->start % count + place - first) % count);
+}
+
+/* Its bytes wait until all auxiliary ones are here. */
+static bool waits_for_aux(const struct swarm *s, uint32_t index)
+{
+    return s->segs[index].state == SEG_ARRIVED && !is_aux(s, index) &&
+           s->left_aux;
+}
+
+static void note_missing(struct swarm *s, uint32_t index)
+{
+    if (!seg_size(s, index))
+        s->empty++;
+    else
+        s->missing++;
+    s->missing_aux += is_aux(s, index);
+}
+
 /* ---- Creation. ---- */
 
-static uint32_t own_start(const struct transfer *t, const struct update *u)
+static uint64_t own_start(const struct transfer *t, const struct update *u)
 {
     struct hash_state st;
     struct hash h;
-    if (!u->header.segment_count)
-        return 0;
     hash_begin(&st, HASH_MISC);
     hash_add(&st, t->node, sizeof t->node);
     hash_add(&st, u->id.b, sizeof u->id.b);
     hash_end(&st, &h);
-    return (uint32_t)(load_le64(h.b) % u->header.segment_count);
+    return load_le64(h.b);
 }
 
 struct swarm *swarm_new(struct transfer *t, struct fetch *f, struct update *u)
@@ -82,6 +119,7 @@ struct swarm *swarm_new(struct transfer *t, struct fetch *f, struct update *u)
     s->update = u;
     s->version = f->version;
     s->count = u->header.segment_count;
+    s->aux_count = u->header.aux_count;
     s->segs = calloc(s->count + 1u, sizeof *s->segs);
     s->active = calloc(s->count + 1u, sizeof *s->active);
     if (!s->segs || !s->active) {
@@ -91,10 +129,9 @@ struct swarm *swarm_new(struct transfer *t, struct fetch *f, struct update *u)
     for (uint32_t i = 0; i < s->count; i++)
         if (transfer_segment_is_done(u, f->version, i))
             s->segs[i].state = SEG_DONE;
-        else if (seg_size(s, i))
-            s->missing++;
         else
-            s->empty++;
+            note_missing(s, i);
+    s->left_aux = s->missing_aux;
     s->start = own_start(t, u);
     s->dirty = true;
     s->idle_since_ns = s->done_ns = t->now;
@@ -139,10 +176,7 @@ static void back_to_missing(struct transfer *t, struct swarm *s, uint32_t index)
     seg->cancelling = seg->parked = false;
     seg->hint = 0;
     deactivate(s, index);
-    if (seg_size(s, index))
-        s->missing++;
-    else
-        s->empty++;
+    note_missing(s, index);
     s->dirty = true;
     s->idle_since_ns = t->now;
     s->update->changes++;
@@ -197,7 +231,10 @@ void swarm_free(struct transfer *t, struct swarm *s)
 
 bool swarm_is_idle(const struct swarm *s)
 {
-    return !s->active_count;
+    for (uint32_t i = 0; i < s->active_count; i++)
+        if (!waits_for_aux(s, s->active[i]))
+            return false;
+    return true;
 }
 
 uint64_t swarm_idle_since(const struct swarm *s)
@@ -218,7 +255,8 @@ uint64_t swarm_done_since(const struct swarm *s)
 bool swarm_waits_for_peers(const struct swarm *s)
 {
     for (uint32_t i = 0; i < s->active_count; i++)
-        if (s->segs[s->active[i]].state != SEG_ASKED)
+        if (s->segs[s->active[i]].state != SEG_ASKED &&
+            !waits_for_aux(s, s->active[i]))
             return false;
     return true;
 }
@@ -299,6 +337,15 @@ static bool has_alternative(const struct transfer *t, const struct swarm *s,
     return false;
 }
 
+/* Nothing but auxiliary segments is under way: all else waits for them. */
+static bool held_up(const struct swarm *s)
+{
+    for (uint32_t i = 0; i < s->active_count; i++)
+        if (!is_aux(s, s->active[i]) && !waits_for_aux(s, s->active[i]))
+            return false;
+    return true;
+}
+
 /* When to stop waiting for an asked segment. */
 static uint64_t give_up_ns(const struct transfer *t, const struct swarm *s,
                            uint32_t index, const struct link *link)
@@ -311,7 +358,9 @@ static uint64_t give_up_ns(const struct transfer *t, const struct swarm *s,
         return seg->asked_ns + at_least(four, PARK_NS);
     uint64_t last = at_least(link->data_ns, seg->asked_ns);
     uint64_t stalled = last + at_least(four, STALL_NS);
-    if (s->missing || !four || !has_alternative(t, s, index))
+    uint32_t missing =
+        is_aux(s, index) && held_up(s) ? s->missing_aux : s->missing;
+    if (missing || !four || !has_alternative(t, s, index))
         return stalled;
     uint64_t end_game = seg->asked_ns + at_least(four, END_GAME_NS);
     return end_game < stalled ? end_game : stalled;
@@ -368,15 +417,16 @@ static int compare_candidates(const void *a, const void *b)
     return x->place < y->place ? -1 : x->place > y->place;
 }
 
-/* The first missing segments in this node's order, the rarest first. */
+/* The first missing segments in this node's order, the rarest first. Only
+ * auxiliary ones while there are such. */
 static size_t collect(struct transfer *t, struct swarm *s,
                       struct candidate *out)
 {
     size_t count = 0;
     bool only_done = true;
-    s->retry_ns = NEVER;
-    for (uint32_t p = s->scan; p < s->count && count < CHOICE_WINDOW; p++) {
-        uint32_t index = (s->start + p) % s->count;
+    uint32_t end = s->missing_aux ? s->aux_count : s->count;
+    for (uint32_t p = s->scan; p < end && count < CHOICE_WINDOW; p++) {
+        uint32_t index = seg_at(s, p);
         struct seg *seg = &s->segs[index];
         if (seg->state == SEG_DONE && only_done)
             s->scan = p + 1;
@@ -399,11 +449,11 @@ static size_t collect(struct transfer *t, struct swarm *s,
 }
 
 static bool has_credit(const struct transfer *t, const struct link *link,
-                       uint32_t size)
+                       uint32_t size, uint64_t memory)
 {
     return (!link->owed || link->owed + size <= CREDIT_LINK) &&
            (!t->owed || t->owed + size <= CREDIT_ALL) &&
-           t->owed + t->arrived + size <= MEMORY_ALL &&
+           t->owed + t->arrived + size <= memory &&
            link->asked < ASKED_LINK_MAX && link->busy_until_ns <= t->now;
 }
 
@@ -441,13 +491,15 @@ static void find_sources(struct transfer *t, struct swarm *s, uint32_t index,
                          bool avoid, struct sources *out)
 {
     const struct seg *seg = &s->segs[index];
+    uint64_t memory =
+        s->left_aux && !is_aux(s, index) ? MEMORY_AHEAD : MEMORY_ALL;
     *out = (struct sources){NULL, NULL, NULL, false, false, 0};
     for (size_t i = 0; i < t->link_count; i++) {
         struct link *link = t->links[i];
         const struct seen *seen = fetch_seen(link, &s->update->id);
         if (avoid && link->id == seg->avoid)
             continue;
-        bool credit = has_credit(t, link, seg_size(s, index));
+        bool credit = has_credit(t, link, seg_size(s, index), memory);
         bool inside = seen && index / 8 < seen->bytes;
         if (seen && seen->whole) {
             out->wholes++;
@@ -546,20 +598,30 @@ static void ask_for(struct transfer *t, struct swarm *s, uint32_t index,
     link->asked++;
     t->owed += seg_size(s, index);
     s->missing--;
+    s->missing_aux -= is_aux(s, index);
     activate(s, index);
 }
 
-static void choose(struct transfer *t, struct swarm *s)
+static void choose_some(struct transfer *t, struct swarm *s, bool crowd)
 {
     struct candidate candidates[CHOICE_WINDOW];
     size_t count = collect(t, s, candidates);
-    bool crowd = has_partial_peers(t, s);
     for (size_t i = 0; i < count; i++) {
         bool insist;
         struct link *link = pick(t, s, candidates[i].index, crowd, &insist);
         if (link)
             ask_for(t, s, candidates[i].index, link, insist);
     }
+}
+
+static void choose(struct transfer *t, struct swarm *s)
+{
+    bool crowd = has_partial_peers(t, s);
+    s->retry_ns = NEVER;
+    if (s->missing_aux)
+        choose_some(t, s, crowd);
+    if (s->missing && !s->missing_aux)
+        choose_some(t, s, crowd);
     for (size_t i = 0; i < t->link_count; i++)
         for (int insist = 0; insist < 2; insist++)
             if (t->links[i]->batch[insist].count)
@@ -603,8 +665,9 @@ static void decode_arrived(struct transfer *t, struct fetch *f)
     for (uint32_t i = 0; i < s->active_count; i++) {
         if (t->decodes >= DECODES_MAX)
             return;
-        if (s->segs[s->active[i]].state == SEG_ARRIVED &&
-            !start_decode(t, f, s->active[i]))
+        uint32_t index = s->active[i];
+        if (s->segs[index].state == SEG_ARRIVED && !waits_for_aux(s, index) &&
+            !start_decode(t, f, index))
             return;
     }
 }
@@ -614,7 +677,7 @@ static void decode_empty(struct transfer *t, struct fetch *f)
 {
     struct swarm *s = f->swarm;
     for (uint32_t p = s->scan; p < s->count && s->empty; p++) {
-        uint32_t index = (s->start + p) % s->count;
+        uint32_t index = seg_at(s, p);
         struct seg *seg = &s->segs[index];
         if (seg->state != SEG_MISSING || seg_size(s, index))
             continue;
@@ -674,6 +737,27 @@ static void damaged_base(struct transfer *t, const struct op *op)
         fetch_leave_update(t, v->fetch);
 }
 
+/* What the store has of the update is not what was put: the auxiliary segments
+ * are fetched again. */
+static void damaged_aux(struct transfer *t, const struct op *op)
+{
+    struct update *u = transfer_update_of(t, &op->update);
+    struct version *v = transfer_version_of(t, &op->version);
+    struct fetch *f = v->fetch;
+    for (uint32_t i = 0; u && i < u->header.aux_count; i++)
+        if (bit_get(u->held, i)) {
+            bit_clear(u->held, i);
+            u->held_count--;
+            u->changes++;
+            t->have_dirty = t->offers_dirty = true;
+        }
+    if (f && u && u->header.aux_count && f->has_update &&
+        hash_equal(&f->update, &u->id))
+        fetch_leave_update(t, f);
+    if (f)
+        fetch_pause(t, f, STATUS_NOT_FOUND);
+}
+
 static void decoded_well(struct transfer *t, const struct op *op)
 {
     struct update *u = transfer_update_of(t, &op->update);
@@ -717,6 +801,7 @@ void swarm_decoded(struct transfer *t, const struct op *op, enum status status)
         back_to_missing(t, s, op->index);
     } else if (s) {
         s->segs[op->index].state = SEG_DONE;
+        s->left_aux -= is_aux(s, op->index);
         deactivate(s, op->index);
         s->dirty = true;
         s->idle_since_ns = s->done_ns = t->now;
@@ -736,6 +821,9 @@ void swarm_decoded(struct transfer *t, const struct op *op, enum status status)
         break;
     case STATUS_BAD_BASE:
         damaged_base(t, op);
+        break;
+    case STATUS_NOT_FOUND:
+        damaged_aux(t, op);
         break;
     default: /* ours: no space, input or output */
         if (v->fetch)
@@ -779,6 +867,7 @@ static void arrived(struct transfer *t, struct swarm *s, uint32_t index,
     seg->cancelling = false;
     t->arrived += seg_size(s, index);
     s->dirty = true;
+    s->idle_since_ns = t->now;
 }
 
 static void wrong_data(struct transfer *t, struct swarm *s, uint32_t index,

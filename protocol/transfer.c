@@ -152,8 +152,12 @@ bool transfer_start(struct transfer *t, const struct node_action *action,
 void transfer_segment_blocks(const struct update *u, const struct version *v,
                              uint32_t index, uint32_t *first, uint32_t *end)
 {
-    uint64_t from = (uint64_t)index << u->header.segment_log;
-    uint64_t to = (uint64_t)(index + 1) << u->header.segment_log;
+    *first = *end = 0;
+    if (transfer_segment_is_aux(u, index))
+        return;
+    uint64_t from = (uint64_t)(index - u->header.aux_count)
+                    << u->header.segment_log;
+    uint64_t to = from + ((uint64_t)1 << u->header.segment_log);
     uint32_t count = v->shape.block_count;
     *first = from < count ? (uint32_t)from : count;
     *end = to < count ? (uint32_t)to : count;
@@ -163,6 +167,8 @@ bool transfer_segment_is_done(const struct update *u, const struct version *v,
                               uint32_t index)
 {
     uint32_t first, end;
+    if (transfer_segment_is_aux(u, index))
+        return bit_get(u->held, index);
     transfer_segment_blocks(u, v, index, &first, &end);
     for (uint32_t b = first; b < end; b++)
         if (!bit_get(v->blocks, b))
@@ -441,7 +447,8 @@ static enum status default_read_header(struct bytes bytes,
                                     .tree = header.target_tree,
                                     .size = header.target.size,
                                     .segment_log = header.segment_log,
-                                    .segment_count = header.segment_count};
+                                    .segment_count = header.segment_count,
+                                    .aux_count = header.aux_count};
     out->segments = calloc(header.segment_count + 1u, sizeof *out->segments);
     if (!out->segments)
         status = STATUS_NO_MEMORY;
@@ -464,11 +471,17 @@ static enum status header_check(const struct transfer_header *h)
     if (h->segment_log > 16)
         return STATUS_CORRUPT;
     uint64_t span = (uint64_t)1 << h->segment_log;
-    if (h->segment_count != (shape.block_count + span - 1) / span)
+    if (h->aux_count > UPDATE_AUX_MAX)
+        return STATUS_LIMIT;
+    if (h->segment_count !=
+        h->aux_count + (shape.block_count + span - 1) / span)
         return STATUS_CORRUPT;
-    for (uint32_t i = 0; i < h->segment_count; i++)
+    for (uint32_t i = 0; i < h->segment_count; i++) {
         if (h->segments[i].size > UPDATE_SEGMENT_CODED_MAX)
             return STATUS_LIMIT;
+        if (i < h->aux_count && !h->segments[i].size)
+            return STATUS_CORRUPT;
+    }
     return STATUS_OK;
 }
 

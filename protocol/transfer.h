@@ -18,10 +18,13 @@
 
 struct transfer;
 
-/* What an update header says, as far as moving it is concerned. Segment i
- * covers blocks [i << segment_log, (i + 1) << segment_log) of the target. */
+/* What an update header says, as far as moving it is concerned. The first
+ * aux_count segments are auxiliary: they cover no blocks, and must be here
+ * before any other is decoded. Segment aux_count + i covers blocks
+ * [i << segment_log, (i + 1) << segment_log) of the target. */
 struct transfer_segment {
-    uint32_t size;    /* coded bytes, 0: nothing changes, never transferred */
+    uint32_t size;    /* coded bytes, 0: nothing changes, never transferred;
+                         at least 1 of an auxiliary one */
     uint8_t hash[16]; /* zero when size is 0 */
 };
 struct transfer_header {
@@ -29,7 +32,8 @@ struct transfer_header {
     struct hash base, tree;
     uint64_t size; /* of the target */
     uint32_t segment_log;
-    uint32_t segment_count;
+    uint32_t segment_count; /* auxiliary ones included */
+    uint32_t aux_count;
     struct transfer_segment *segments; /* heap; the transfer frees it */
 };
 

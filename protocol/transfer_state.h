@@ -27,6 +27,7 @@
 #define CREDIT_LINK        (1u << 20)
 #define CREDIT_ALL         (4u << 20)
 #define MEMORY_ALL         (8u << 20) /* asked for, arrived, being decoded */
+#define MEMORY_AHEAD       (4u << 20) /* of it: while auxiliary ones lack */
 #define DECODES_MAX        4u
 #define CACHE_BYTES        (4u << 20)
 #define READS_LINK_MAX     2u
@@ -385,10 +386,17 @@ struct update *transfer_add_update(struct transfer *t, const struct hash *id,
 enum status transfer_read_header(struct transfer *t, struct bytes bytes,
                                  struct transfer_header *out);
 
-/* The blocks that segment index covers: first and one past the last. */
+static inline bool transfer_segment_is_aux(const struct update *u,
+                                           uint32_t index)
+{
+    return index < u->header.aux_count;
+}
+
+/* The blocks that segment index covers: first and one past the last; none for
+ * an auxiliary one. */
 void transfer_segment_blocks(const struct update *u, const struct version *v,
                              uint32_t index, uint32_t *first, uint32_t *end);
-/* All blocks under segment index are verified. */
+/* All blocks under segment index are verified; an auxiliary one is held. */
 bool transfer_segment_is_done(const struct update *u, const struct version *v,
                               uint32_t index);
 
@@ -461,7 +469,7 @@ void fetch_op_done(struct transfer *t, struct op *op,
 void fetch_ban(struct transfer *t, struct fetch *f, const struct hash *update,
                uint64_t until_ns);
 void fetch_pause(struct transfer *t, struct fetch *f, enum status why);
-/* Bytes of u that are still to come for v. */
+/* Bytes of u that are still to come for v, missing auxiliary ones included. */
 uint64_t fetch_left(const struct update *u, const struct version *v);
 struct request *fetch_request(struct transfer *t, struct link *link,
                               enum parcel_ask_what what, const struct hash *id);

@@ -58,7 +58,7 @@ enum status update_estimate(const struct update_enc_params *params,
     if (status)
         return status;
     *bytes += plan.coded_size + estimate_segments(params, plan.coded_size) +
-              plan.count * (uint64_t)ESTIMATE_A_RECORD;
+              plan.records.count * (uint64_t)ESTIMATE_A_RECORD;
     update_plan_deinit(&plan);
     return STATUS_OK;
 }

@@ -22,12 +22,17 @@ uint64_t update_bytes_max(uint64_t target_size)
 uint64_t update_segment_offset(const struct update_header *header,
                                uint32_t index)
 {
-    return (uint64_t)index << (header->target.block_log + header->segment_log);
+    if (update_segment_is_aux(header, index))
+        return 0;
+    return (uint64_t)(index - header->aux_count)
+           << (header->target.block_log + header->segment_log);
 }
 
 uint32_t update_segment_target_size(const struct update_header *header,
                                     uint32_t index)
 {
+    if (update_segment_is_aux(header, index))
+        return 0;
     uint64_t left = header->target.size - update_segment_offset(header, index);
     uint64_t full = (uint64_t)1
                     << (header->target.block_log + header->segment_log);
@@ -37,8 +42,11 @@ uint32_t update_segment_target_size(const struct update_header *header,
 void update_segment_blocks(const struct update_header *header, uint32_t index,
                            uint32_t *first, uint32_t *count)
 {
+    *first = *count = 0;
+    if (update_segment_is_aux(header, index))
+        return;
     uint32_t full = (uint32_t)1 << header->segment_log;
-    *first = index << header->segment_log;
+    *first = (index - header->aux_count) << header->segment_log;
     uint32_t left = header->target.block_count - *first;
     *count = left < full ? left : full;
 }
@@ -60,7 +68,6 @@ uint32_t update_header_segment_count(const struct tree_shape *target,
 
 void update_header_write(const struct update_header *header, struct writer *wr)
 {
-    static const struct fast_tables none;
     writer_u8(wr, UPDATE_VERSION);
     writer_u8(wr, header->has_base ? HEADER_FLAG_BASE : 0);
     writer_bytes(wr, header->target_tree.b, HASH_BYTES);
@@ -70,9 +77,9 @@ void update_header_write(const struct update_header *header, struct writer *wr)
         writer_varint(wr, header->base_size);
     }
     writer_u8(wr, header->segment_log);
-    fast_tables_write(header->tables ? header->tables : &none, wr);
-    record_list_write(header->records, header->record_count,
-                      header->target.size, wr);
+    coding_tables_write(&header->tables, wr);
+    record_list_write(&header->records, header->target.size, wr);
+    writer_varint(wr, header->aux_count);
     for (uint32_t i = 0; i < header->segment_count; i++) {
         const struct update_segment *segment = &header->segments[i];
         writer_varint(wr, segment->size);
@@ -100,29 +107,28 @@ static void header_read_ids(struct reader *rd, struct update_header *out)
         reader_fail(rd, STATUS_LIMIT);
 }
 
-static enum status header_read_tables(struct reader *rd,
-                                      struct update_header *out)
-{
-    if (reader_status(rd))
-        return reader_status(rd);
-    out->tables = calloc(1, sizeof(*out->tables));
-    if (!out->tables)
-        return STATUS_NO_MEMORY;
-    enum status status = fast_tables_read(rd, out->tables);
-    if (!status && !out->tables->count) {
-        free(out->tables);
-        out->tables = NULL;
-    }
-    return status;
-}
-
 static enum status header_read_records(struct reader *rd,
                                        struct update_header *out)
 {
-    return record_list_read(rd, out->target.size, out->base_size,
-                            out->tables ? out->tables->count : 0,
-                            UPDATE_RECORDS_MAX, &out->records,
-                            &out->record_count);
+    enum status status = reader_status(rd);
+    if (!status)
+        status = coding_tables_read(rd, &out->tables);
+    if (!status)
+        status =
+            record_list_read(rd, out->target.size, out->base_size, &out->tables,
+                             UPDATE_RECORDS_MAX, &out->records);
+    return status;
+}
+
+static void header_read_entry(struct reader *rd, bool aux,
+                              struct update_segment *out)
+{
+    uint64_t max = aux ? UPDATE_AUX_CODED_MAX : UPDATE_SEGMENT_CODED_MAX;
+    out->size = (uint32_t)reader_varint_max(rd, max);
+    if (out->size)
+        reader_copy(rd, out->hash, UPDATE_SEGMENT_HASH_BYTES);
+    else if (aux)
+        reader_fail(rd, STATUS_CORRUPT);
 }
 
 /* Every segment takes at least one byte of what is left, so the count is
@@ -130,21 +136,26 @@ static enum status header_read_records(struct reader *rd,
 static enum status header_read_directory(struct reader *rd,
                                          struct update_header *out)
 {
+    const struct record_list *records = &out->records;
+    uint32_t aux_count = (uint32_t)reader_varint_max(rd, UPDATE_AUX_MAX);
+    if (aux_count <
+        (records->count ? records->records[records->count - 1].aux : 0))
+        reader_fail(rd, STATUS_CORRUPT);
     uint32_t count =
-        update_header_segment_count(&out->target, out->segment_log);
+        aux_count + update_header_segment_count(&out->target, out->segment_log);
+    if (reader_status(rd))
+        return reader_status(rd);
     if (count > reader_left(rd))
         return STATUS_TRUNCATED;
     out->segments = calloc((size_t)count + 1, sizeof(*out->segments));
     if (!out->segments)
         return STATUS_NO_MEMORY;
     out->segment_count = count;
+    out->aux_count = aux_count;
     for (uint32_t i = 0; i < count && !reader_status(rd); i++) {
         struct update_segment *segment = &out->segments[i];
         segment->offset = out->coded_size;
-        segment->size =
-            (uint32_t)reader_varint_max(rd, UPDATE_SEGMENT_CODED_MAX);
-        if (segment->size)
-            reader_copy(rd, segment->hash, UPDATE_SEGMENT_HASH_BYTES);
+        header_read_entry(rd, i < aux_count, segment);
         out->coded_size += segment->size;
     }
     return reader_finish(rd);
@@ -154,9 +165,7 @@ static enum status header_read(struct reader *rd, struct update_header *out,
                                size_t size)
 {
     header_read_ids(rd, out);
-    enum status status = header_read_tables(rd, out);
-    if (!status)
-        status = header_read_records(rd, out);
+    enum status status = header_read_records(rd, out);
     if (!status)
         status = header_read_directory(rd, out);
     uint64_t limit = update_bytes_max(out->target.size);
@@ -180,6 +189,11 @@ enum status update_header_parse(struct bytes bytes, struct update_header *out,
         return diag_fail(diag, STATUS_UNSUPPORTED,
                          "update format %u is newer than this build knows (%u)",
                          version, UPDATE_VERSION);
+    if (version && version < UPDATE_VERSION)
+        return diag_fail(diag, STATUS_UNSUPPORTED,
+                         "update format %u is no longer read: make the update "
+                         "again in format %u",
+                         version, UPDATE_VERSION);
     if (!version)
         reader_fail(&rd, STATUS_CORRUPT);
     enum status status = header_read(&rd, out, bytes.size);
@@ -192,8 +206,7 @@ enum status update_header_parse(struct bytes bytes, struct update_header *out,
 
 void update_header_free(struct update_header *header)
 {
-    free(header->records);
-    free(header->tables);
+    record_list_deinit(&header->records);
     free(header->segments);
     memset(header, 0, sizeof(*header));
 }

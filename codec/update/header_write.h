@@ -4,7 +4,8 @@
 
 #include "codec/update/header.h"
 
-/* Segments of 1 << segment_log blocks that cover the target. */
+/* Segments of 1 << segment_log blocks that cover the target, auxiliary ones
+ * not counted. */
 uint32_t update_header_segment_count(const struct tree_shape *target,
                                      uint8_t segment_log);
 

@@ -1,8 +1,10 @@
 /* Records are written against what the one before makes likely: the base goes
- * on where it ended, sizes repeat. */
+ * on where it ended, sizes and codings repeat. */
 #include "codec/update/record.h"
 
-#include <assert.h>
+#include "codec/lossless/gather_code.h"
+#include "codec/lossless/packed.h"
+
 #include <stdlib.h>
 
 /* The first byte: mode, how the base is given, how the size is given. */
@@ -12,26 +14,175 @@
 
 enum record_base {
     RECORD_BASE_NONE,
-    RECORD_BASE_NEXT,   /* where the last base ended, as long as the target */
-    RECORD_BASE_MOVED,  /* elsewhere, as long as the target */
-    RECORD_BASE_STRETCH /* elsewhere, of another size */
+    RECORD_BASE_NEXT,   /* where the last base ended */
+    RECORD_BASE_MOVED,  /* elsewhere */
+    RECORD_BASE_STRETCH /* elsewhere, and of another size than the target */
 };
 
-/* A FLOAT record's second byte: dtype, and whether a coding follows. */
-#define RECORD_DTYPE_BITS 2u
-#define RECORD_CODING_NEW (1u << RECORD_DTYPE_BITS)
+/* The second byte of a CODED record. */
+#define RECORD_DTYPE_MASK 31u
+#define RECORD_SMALL      32u
+#define RECORD_CODING_NEW 64u
+#define RECORD_PREDICT    128u
 
-static const enum dtype record_dtypes[1u << RECORD_DTYPE_BITS] = {
-    DTYPE_F64, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+/* The third one, if there is one: what else makes the prediction. */
+#define RECORD_CAST     1u
+#define RECORD_WINDOW   2u
+#define RECORD_LOW_RANK 4u
+#define RECORD_SCALED   8u
+#define RECORD_AUX_NEW  16u
+#define RECORD_FLAGS    31u
+
+/* A coding as it was written last for a kind and dtype. */
+struct record_coding {
+    bool known;
+    uint8_t size;
+    uint8_t bytes[CODING_BYTES_MAX];
+    struct coding coding;
+};
 
 /* What both sides remember from record to record. */
 struct record_state {
     uint64_t base_next;
     uint64_t sizes[RECORD_SIZES]; /* most recent first, 0: none */
-    struct fast_coding coding;
-    enum dtype coding_dtype;
-    bool has_coding;
+    uint32_t aux;
+    uint64_t tables_size; /* of the auxiliary segment begun last */
+    struct record_coding codings[2][DTYPE_COUNT]; /* static ones, small */
 };
+
+void record_list_deinit(struct record_list *list)
+{
+    free(list->records);
+    free(list->runs);
+    *list = (struct record_list){0};
+}
+
+struct update_record *record_list_push(struct record_list *list)
+{
+    if (list->count == list->cap) {
+        uint32_t cap = list->cap ? 2 * list->cap : 16;
+        struct update_record *more =
+            realloc(list->records, cap * sizeof(*more));
+        if (!more)
+            return NULL;
+        list->records = more;
+        list->cap = cap;
+    }
+    struct update_record *record = &list->records[list->count++];
+    memset(record, 0, sizeof(*record));
+    return record;
+}
+
+static bool record_room_for_runs(struct record_list *list, uint32_t more)
+{
+    uint32_t need = list->run_count + more;
+    if (need <= list->run_cap)
+        return true;
+    uint32_t cap = list->run_cap ? 2 * list->run_cap : 64;
+    cap = cap < need ? need : cap;
+    struct gather_run *runs = realloc(list->runs, cap * sizeof(*runs));
+    if (!runs)
+        return false;
+    list->runs = runs;
+    list->run_cap = cap;
+    return true;
+}
+
+struct gather_run *record_list_push_runs(struct record_list *list,
+                                         const struct gather_run *runs,
+                                         uint32_t count)
+{
+    if (!record_room_for_runs(list, count))
+        return NULL;
+    struct gather_run *out = list->runs + list->run_count;
+    if (count)
+        memcpy(out, runs, count * sizeof(*runs));
+    list->run_count += count;
+    return out;
+}
+
+void record_uncode(struct update_record *record)
+{
+    *record = (struct update_record){
+        .target_offset = record->target_offset,
+        .size = record->size,
+        .base_offset = record->base_offset,
+        .base_size = record->base_size,
+        .mode = UPDATE_BYTES,
+        .aux = record->aux,
+    };
+}
+
+const char *record_mode_name(const struct update_record *record)
+{
+    static const char *const names[] = {"same", "bytes", "diff"};
+    if (record->mode != UPDATE_CODED)
+        return names[record->mode];
+    if (!coding_has_base(&record->coding))
+        return "full";
+    if (record->rank)
+        return "low rank";
+    if (record->scaled)
+        return "scaled";
+    if (record->from != record->dtype)
+        return "cast";
+    return record->window.on ? "window" : "delta";
+}
+
+uint64_t record_elems(const struct update_record *record)
+{
+    return record->size / packed_unit_bytes(record->dtype);
+}
+
+uint64_t record_rows(const struct update_record *record)
+{
+    uint64_t elems = record_elems(record);
+    if (!record->columns)
+        return 1;
+    return elems / record->columns + (elems % record->columns != 0);
+}
+
+bool record_has_tables(const struct update_record *record)
+{
+    return record->mode == UPDATE_CODED && (record->rank || record->scaled);
+}
+
+uint64_t record_tables_size(const struct update_record *record)
+{
+    uint64_t rows = record_rows(record);
+    return 2 * record->rank * (rows + record->columns) +
+           (record->scaled ? 4 * rows : 0);
+}
+
+uint32_t record_of_aux(const struct record_list *list, uint32_t aux)
+{
+    uint32_t low = 0, high = list->count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (list->records[mid].aux < aux)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+void record_gather(const struct record_list *list,
+                   const struct update_record *record, struct gather *gather)
+{
+    const struct record_window *window = &record->window;
+    *gather = (struct gather){
+        .base_offset = record->base_offset,
+        .elem_bytes = packed_unit_bytes(record->from),
+    };
+    if (!window->on)
+        return;
+    gather->columns = record->columns;
+    gather->base_stride = window->stride;
+    gather->transposed = window->transposed;
+    gather->runs = list->runs ? list->runs + window->run_first : NULL;
+    gather->run_count = window->run_count;
+}
 
 /* 1 .. RECORD_SIZES, or 0 when the size is not remembered. */
 static unsigned record_size_find(const struct record_state *st, uint64_t size)
@@ -56,7 +207,7 @@ static enum record_base record_base_kind(const struct record_state *st,
 {
     if (!record->base_size)
         return RECORD_BASE_NONE;
-    if (record->base_size != record->size)
+    if (record->mode != UPDATE_CODED && record->base_size != record->size)
         return RECORD_BASE_STRETCH;
     return record->base_offset == st->base_next ? RECORD_BASE_NEXT
                                                 : RECORD_BASE_MOVED;
@@ -73,25 +224,94 @@ static uint64_t record_unzigzag(uint64_t from, uint64_t v)
     return v & 1 ? from - (v >> 1) - 1 : from + (v >> 1);
 }
 
-static bool record_coding_equal(const struct fast_coding *a,
-                                const struct fast_coding *b)
+static struct record_coding *record_coding_of(struct record_state *st,
+                                              const struct update_record *rec)
 {
-    if (a->mode != b->mode || a->run_count != b->run_count ||
-        a->scale != b->scale || a->direct_end != b->direct_end ||
-        a->direct_first != b->direct_first)
-        return false;
-    for (unsigned i = 0; i < a->run_count; i++)
-        if (a->run[i].first_exponent != b->run[i].first_exponent ||
-            a->run[i].table != b->run[i].table)
-            return false;
-    return true;
+    return &st->codings[rec->coding.kind == CODING_SMALL][rec->dtype];
 }
 
-static bool record_coding_known(const struct record_state *st,
-                                const struct update_record *record)
+static void record_coding_bytes(const struct update_record *record,
+                                struct record_coding *out)
 {
-    return st->has_coding && st->coding_dtype == record->dtype &&
-           record_coding_equal(&st->coding, &record->coding);
+    struct writer wr;
+    writer_init(&wr, out->bytes, sizeof(out->bytes));
+    coding_write(&record->coding, record->dtype, &wr);
+    out->size = (uint8_t)wr.size;
+    out->coding = record->coding;
+    out->known = true;
+}
+
+static bool record_coding_same(const struct record_coding *a,
+                               const struct record_coding *b)
+{
+    return a->known && a->size == b->size &&
+           !memcmp(a->bytes, b->bytes, b->size);
+}
+
+/* ---- writing ---- */
+
+static unsigned record_flags(const struct record_state *st,
+                             const struct update_record *record)
+{
+    unsigned flags = 0;
+    if (record->from != record->dtype)
+        flags |= RECORD_CAST;
+    if (record->window.on)
+        flags |= RECORD_WINDOW;
+    if (record->rank)
+        flags |= RECORD_LOW_RANK;
+    if (record->scaled)
+        flags |= RECORD_SCALED;
+    if (record_has_tables(record) && record->aux != st->aux)
+        flags |= RECORD_AUX_NEW;
+    return flags;
+}
+
+static void record_write_base(const struct record_state *st,
+                              const struct update_record *record,
+                              enum record_base base, struct writer *wr)
+{
+    if (base >= RECORD_BASE_MOVED)
+        writer_varint(wr, record_zigzag(st->base_next, record->base_offset));
+    if (base == RECORD_BASE_STRETCH)
+        writer_varint(wr, record->base_size);
+}
+
+static void record_write_coded(struct record_state *st,
+                               const struct record_list *list,
+                               const struct update_record *record,
+                               enum record_base base, struct writer *wr)
+{
+    struct record_coding *last = record_coding_of(st, record), coding;
+    unsigned flags = record_flags(st, record);
+    unsigned second = (unsigned)record->dtype;
+    record_coding_bytes(record, &coding);
+    bool fresh = !record_coding_same(last, &coding);
+    second |= record->coding.kind == CODING_SMALL ? RECORD_SMALL : 0;
+    second |= fresh ? RECORD_CODING_NEW : 0;
+    second |= flags ? RECORD_PREDICT : 0;
+    writer_u8(wr, (uint8_t)second);
+    if (flags)
+        writer_u8(wr, (uint8_t)flags);
+    if (flags & RECORD_CAST)
+        writer_u8(wr, (uint8_t)record->from);
+    record_write_base(st, record, base, wr);
+    if (flags & RECORD_WINDOW) {
+        struct gather gather;
+        record_gather(list, record, &gather);
+        gather_write(&gather, wr);
+    } else if (flags & (RECORD_LOW_RANK | RECORD_SCALED)) {
+        writer_varint(wr, record->columns);
+    }
+    if (flags & RECORD_LOW_RANK) {
+        writer_u8(wr, record->rank);
+        writer_u8(wr, (uint8_t)(record->shift - PREDICT_SHIFT_MIN));
+    }
+    if (flags & RECORD_SCALED)
+        writer_u8(wr, (uint8_t)(record->scale_shift - PREDICT_SCALE_SHIFT_MIN));
+    if (fresh)
+        writer_bytes(wr, coding.bytes, coding.size);
+    *last = coding;
 }
 
 static void record_state_next(struct record_state *st,
@@ -101,45 +321,11 @@ static void record_state_next(struct record_state *st,
     record_size_remember(st, record->size, found);
     if (record->base_size)
         st->base_next = record->base_offset + record->base_size;
-    if (record->mode != UPDATE_FLOAT)
-        return;
-    st->coding = record->coding;
-    st->coding_dtype = record->dtype;
-    st->has_coding = true;
-}
-
-const char *record_mode_name(const struct update_record *record)
-{
-    static const char *const names[] = {"same", "bytes", "diff"};
-    if (record->mode == UPDATE_FLOAT)
-        return record->coding.mode == FAST_DELTA ? "delta" : "full";
-    return names[record->mode];
-}
-
-static unsigned record_dtype_index(enum dtype dtype)
-{
-    unsigned i = 0;
-    while (i + 1 < sizeof(record_dtypes) / sizeof(record_dtypes[0]) &&
-           record_dtypes[i] != dtype)
-        i++;
-    assert(record_dtypes[i] == dtype);
-    return i;
-}
-
-static void record_write_float(const struct record_state *st,
-                               const struct update_record *record,
-                               struct writer *wr)
-{
-    bool known = record_coding_known(st, record);
-    unsigned second = record_dtype_index(record->dtype);
-    if (!known)
-        second |= RECORD_CODING_NEW;
-    writer_u8(wr, (uint8_t)second);
-    if (!known)
-        fast_coding_write(&record->coding, wr);
+    st->aux = record->aux;
 }
 
 static void record_write(struct record_state *st,
+                         const struct record_list *list,
                          const struct update_record *record, uint64_t left,
                          struct writer *wr)
 {
@@ -153,23 +339,28 @@ static void record_write(struct record_state *st,
     writer_u8(wr, (uint8_t)first);
     if (last || !found)
         writer_varint(wr, last ? 0 : record->size);
-    if (base >= RECORD_BASE_MOVED)
-        writer_varint(wr, record_zigzag(st->base_next, record->base_offset));
-    if (base == RECORD_BASE_STRETCH)
-        writer_varint(wr, record->base_size);
-    if (record->mode == UPDATE_FLOAT)
-        record_write_float(st, record, wr);
+    if (record->mode == UPDATE_CODED)
+        record_write_coded(st, list, record, base, wr);
+    else
+        record_write_base(st, record, base, wr);
     record_state_next(st, record, found);
 }
 
-void record_list_write(const struct update_record *records, uint32_t count,
-                       uint64_t target_size, struct writer *wr)
+void record_list_write(const struct record_list *list, uint64_t target_size,
+                       struct writer *wr)
 {
-    struct record_state st = {0};
-    for (uint32_t i = 0; i < count; i++)
-        record_write(&st, &records[i], target_size - records[i].target_offset,
-                     wr);
+    struct record_state *st = calloc(1, sizeof(*st));
+    if (!st) {
+        writer_fail(wr, STATUS_NO_MEMORY);
+        return;
+    }
+    for (uint32_t i = 0; i < list->count; i++)
+        record_write(st, list, &list->records[i],
+                     target_size - list->records[i].target_offset, wr);
+    free(st);
 }
+
+/* ---- reading ---- */
 
 /* The size: remembered, given, or all that is left. */
 static void record_read_size(struct reader *rd, struct record_state *st,
@@ -202,51 +393,199 @@ static void record_read_base(struct reader *rd, struct record_state *st,
         record->base_size = reader_varint(rd);
     if (record_base_kind(st, record) != base ||
         record->base_offset > base_size ||
-        record->base_size > base_size - record->base_offset)
+        (record->mode != UPDATE_CODED &&
+         record->base_size > base_size - record->base_offset))
         reader_fail(rd, STATUS_CORRUPT);
 }
 
-static void record_read_float(struct reader *rd, struct record_state *st,
-                              unsigned table_count,
-                              struct update_record *record)
+static void record_read_window(struct reader *rd, struct record_list *list,
+                               struct update_record *record)
 {
-    unsigned second = reader_u8(rd);
-    if (second >= 2 * RECORD_CODING_NEW)
-        reader_fail(rd, STATUS_CORRUPT);
-    record->dtype = record_dtypes[second & (RECORD_CODING_NEW - 1)];
+    struct record_window *window = &record->window;
+    struct gather gather;
+    if (!reader_status(rd) && !record_room_for_runs(list, GATHER_RUNS_MAX))
+        reader_fail(rd, STATUS_NO_MEMORY);
     if (reader_status(rd))
         return;
-    if (second & RECORD_CODING_NEW) {
-        enum status status =
-            fast_coding_read(rd, record->dtype, table_count, &record->coding);
-        if (status || record_coding_known(st, record))
-            reader_fail(rd, status ? status : STATUS_CORRUPT);
-    } else if (st->has_coding && st->coding_dtype == record->dtype) {
-        record->coding = st->coding;
-    } else {
+    gather_parse(rd, list->runs + list->run_count, &gather);
+    record->columns = gather.columns;
+    *window = (struct record_window){
+        .on = true,
+        .transposed = gather.transposed,
+        .stride = gather.base_stride,
+        .run_first = list->run_count,
+        .run_count = gather.run_count,
+    };
+    list->run_count += gather.run_count;
+    if (list->run_count > RECORD_RUNS_MAX)
+        reader_fail(rd, STATUS_LIMIT);
+}
+
+/* The stretch of the base that the elements reach over. */
+static void record_check_reach(struct reader *rd,
+                               const struct record_list *list,
+                               uint64_t base_size, struct update_record *record)
+{
+    struct gather gather;
+    if (reader_status(rd) || !record->base_size)
+        return;
+    record_gather(list, record, &gather);
+    enum status status = gather_check(&gather, record_elems(record), base_size,
+                                      &record->base_size);
+    if (status || !record->base_size)
         reader_fail(rd, STATUS_CORRUPT);
+}
+
+/* Low rank tables are never larger than what they help with, so that what is
+ * decoded for a segment stays in proportion to it. */
+static void record_check_tables(struct reader *rd, struct record_state *st,
+                                unsigned flags, struct update_record *record)
+{
+    uint64_t rows = record_rows(record), elems = record_elems(record);
+    record->aux = st->aux;
+    if (!record_has_tables(record)) {
+        if (flags & RECORD_AUX_NEW)
+            reader_fail(rd, STATUS_CORRUPT);
+        return;
     }
-    if ((record->coding.mode == FAST_DELTA) != (record->base_size != 0) ||
-        record->size % (dtype_bits(record->dtype) / 8))
+    uint64_t size = record_tables_size(record);
+    if (flags & RECORD_AUX_NEW) {
+        record->aux++;
+        st->tables_size = 0;
+    }
+    if (record->rank * (rows + record->columns) > elems ||
+        (record->scaled && rows > elems / 8) || !record->aux ||
+        size > RECORD_TABLES_MAX || st->tables_size > RECORD_TABLES_MAX - size)
+        reader_fail(rd, STATUS_CORRUPT);
+    st->tables_size += size;
+}
+
+/* The steps of tables, and whether they go with the types. */
+static void record_read_steps(struct reader *rd, unsigned flags,
+                              struct update_record *record)
+{
+    static const int32_t some_scale = 1;
+    int shift = 0, scale_shift = 0;
+    if (flags & RECORD_LOW_RANK) {
+        record->rank = reader_u8(rd);
+        shift = reader_u8(rd) + PREDICT_SHIFT_MIN;
+        if (!record->rank)
+            reader_fail(rd, STATUS_CORRUPT);
+    }
+    record->scaled = flags & RECORD_SCALED;
+    if (record->scaled)
+        scale_shift = reader_u8(rd) + PREDICT_SCALE_SHIFT_MIN;
+    const struct predict predict = {
+        .dtype = record->dtype,
+        .from = record->from,
+        .columns = record->columns ? record->columns : 1,
+        .rank = record->rank,
+        .shift = shift,
+        .row_scale = record->scaled ? &some_scale : NULL,
+        .scale_shift = scale_shift,
+    };
+    if (!predict_ok(&predict)) {
+        reader_fail(rd, STATUS_CORRUPT);
+        return;
+    }
+    record->shift = (int8_t)shift;
+    record->scale_shift = (int8_t)scale_shift;
+}
+
+static void record_read_coding(struct reader *rd, struct record_state *st,
+                               const struct coding_tables *tables, bool fresh,
+                               bool small, struct update_record *record)
+{
+    struct record_coding coding = {0};
+    enum coding_kind kind;
+    if (!coding_kind_of(record->dtype, &kind)) {
+        reader_fail(rd, STATUS_CORRUPT);
+        return;
+    }
+    record->coding.kind = small ? CODING_SMALL : kind;
+    struct record_coding *last = record_coding_of(st, record);
+    if (!fresh) {
+        if (!last->known)
+            reader_fail(rd, STATUS_CORRUPT);
+        record->coding = last->coding;
+        return;
+    }
+    enum status status = coding_read(rd, record->coding.kind, record->dtype,
+                                     tables, &record->coding);
+    if (status) {
+        reader_fail(rd, status);
+        return;
+    }
+    record_coding_bytes(record, &coding);
+    if (record_coding_same(last, &coding))
+        reader_fail(rd, STATUS_CORRUPT);
+    *last = coding;
+}
+
+/* What must hold before a record's fields are used to compute with. */
+static void record_check_dtypes(struct reader *rd, unsigned flags,
+                                enum record_base base,
+                                struct update_record *record)
+{
+    enum coding_kind kind;
+    bool cast = flags & RECORD_CAST;
+    if (!coding_kind_of(record->dtype, &kind) ||
+        !coding_kind_of(record->from, &kind) ||
+        cast == (record->from == record->dtype) ||
+        record->size % packed_unit_bytes(record->dtype) ||
+        (packed_dtype(record->dtype) && flags) ||
+        (flags && base == RECORD_BASE_NONE) || base == RECORD_BASE_STRETCH) {
+        reader_fail(rd, STATUS_CORRUPT);
+        record->dtype = record->from = DTYPE_U8;
+    }
+}
+
+static void record_read_coded(struct reader *rd, struct record_state *st,
+                              struct record_list *list, enum record_base base,
+                              uint64_t base_size,
+                              const struct coding_tables *tables,
+                              struct update_record *record)
+{
+    unsigned second = reader_u8(rd), flags = 0;
+    record->dtype = (enum dtype)(second & RECORD_DTYPE_MASK);
+    if (second & RECORD_PREDICT) {
+        flags = reader_u8(rd);
+        if (!flags || flags & ~RECORD_FLAGS)
+            reader_fail(rd, STATUS_CORRUPT);
+    }
+    record->from =
+        flags & RECORD_CAST ? (enum dtype)reader_u8(rd) : record->dtype;
+    record_check_dtypes(rd, flags, base, record);
+    record_read_base(rd, st, base, base_size, record);
+    if (flags & RECORD_WINDOW) {
+        record_read_window(rd, list, record);
+    } else if (flags & (RECORD_LOW_RANK | RECORD_SCALED)) {
+        record->columns = (uint32_t)reader_varint_max(rd, UINT32_MAX);
+        if (!record->columns)
+            reader_fail(rd, STATUS_CORRUPT);
+    }
+    record_check_reach(rd, list, base_size, record);
+    record_read_steps(rd, flags, record);
+    record_check_tables(rd, st, flags, record);
+    if (!reader_status(rd))
+        record_read_coding(rd, st, tables, second & RECORD_CODING_NEW,
+                           second & RECORD_SMALL, record);
+    if (coding_has_base(&record->coding) != (base != RECORD_BASE_NONE))
         reader_fail(rd, STATUS_CORRUPT);
 }
 
 /* Which modes go with which bases. */
 static bool record_base_fits(enum update_mode mode, enum record_base base)
 {
-    switch (mode) {
-    case UPDATE_BYTES:
+    if (mode == UPDATE_BYTES || mode == UPDATE_CODED)
         return true;
-    case UPDATE_FLOAT:
-        return base != RECORD_BASE_STRETCH;
-    default:
-        return base == RECORD_BASE_NEXT || base == RECORD_BASE_MOVED;
-    }
+    return base == RECORD_BASE_NEXT || base == RECORD_BASE_MOVED;
 }
 
 static enum status record_read(struct reader *rd, struct record_state *st,
-                               uint64_t left, uint64_t base_size,
-                               unsigned table_count,
+                               struct record_list *list, uint64_t left,
+                               uint64_t base_size,
+                               const struct coding_tables *tables,
                                struct update_record *record)
 {
     unsigned first = reader_u8(rd);
@@ -257,57 +596,51 @@ static enum status record_read(struct reader *rd, struct record_state *st,
         reader_fail(rd, STATUS_CORRUPT);
     record_read_size(rd, st, first >> (RECORD_MODE_BITS + RECORD_BASE_BITS),
                      left, record);
-    record_read_base(rd, st, base, base_size, record);
-    if (record->mode == UPDATE_FLOAT)
-        record_read_float(rd, st, table_count, record);
+    record->aux = st->aux;
+    if (record->mode == UPDATE_CODED)
+        record_read_coded(rd, st, list, base, base_size, tables, record);
+    else
+        record_read_base(rd, st, base, base_size, record);
     if (reader_status(rd))
         return reader_status(rd);
     record_state_next(st, record, record_size_find(st, record->size));
     return STATUS_OK;
 }
 
-/* Room for one more record; never for many more than bytes are left. */
-static enum status record_grow(struct update_record **list, uint32_t count,
-                               uint32_t *cap)
+static enum status record_list_fill(struct reader *rd, struct record_state *st,
+                                    uint64_t target_size, uint64_t base_size,
+                                    const struct coding_tables *tables,
+                                    uint32_t count_max, struct record_list *out)
 {
-    if (count < *cap)
-        return STATUS_OK;
-    uint32_t grown = *cap ? 2 * *cap : 16;
-    struct update_record *more = realloc(*list, grown * sizeof(**list));
-    if (!more)
-        return STATUS_NO_MEMORY;
-    *list = more;
-    *cap = grown;
+    for (uint64_t at = 0; at < target_size;) {
+        if (out->count == count_max)
+            return STATUS_LIMIT;
+        struct update_record *record = record_list_push(out);
+        if (!record)
+            return STATUS_NO_MEMORY;
+        record->target_offset = at;
+        enum status status = record_read(rd, st, out, target_size - at,
+                                         base_size, tables, record);
+        if (status)
+            return status;
+        at += record->size;
+    }
     return STATUS_OK;
 }
 
 enum status record_list_read(struct reader *rd, uint64_t target_size,
-                             uint64_t base_size, unsigned table_count,
-                             uint32_t count_max, struct update_record **out,
-                             uint32_t *count)
+                             uint64_t base_size,
+                             const struct coding_tables *tables,
+                             uint32_t count_max, struct record_list *out)
 {
-    struct record_state st = {0};
-    struct update_record *list = NULL;
-    enum status status = reader_status(rd);
-    uint32_t n = 0, cap = 0;
-    for (uint64_t at = 0; !status && at < target_size; n++) {
-        if (n == count_max)
-            status = STATUS_LIMIT;
-        else
-            status = record_grow(&list, n, &cap);
-        if (status)
-            break;
-        list[n] = (struct update_record){.target_offset = at};
-        status = record_read(rd, &st, target_size - at, base_size, table_count,
-                             &list[n]);
-        at += list[n].size;
-    }
-    if (status) {
-        free(list);
-        list = NULL;
-        n = 0;
-    }
-    *out = list;
-    *count = n;
+    struct record_state *st = calloc(1, sizeof(*st));
+    *out = (struct record_list){0};
+    enum status status = st ? reader_status(rd) : STATUS_NO_MEMORY;
+    if (!status)
+        status = record_list_fill(rd, st, target_size, base_size, tables,
+                                  count_max, out);
+    free(st);
+    if (status)
+        record_list_deinit(out);
     return status;
 }

@@ -1,11 +1,14 @@
 /* The walk over the pieces of a segment. */
 #include "codec/update/segment.h"
 
+#include "codec/lossless/packed.h"
+
 void segment_walk_begin(struct segment_walk *walk,
-                        const struct update_record *records,
-                        uint32_t record_count, uint64_t offset, uint64_t size)
+                        const struct record_list *list, uint64_t offset,
+                        uint64_t size)
 {
-    uint32_t low = 0, high = record_count;
+    const struct update_record *records = list->records;
+    uint32_t low = 0, high = list->count;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
         if (records[mid].target_offset + records[mid].size <= offset)
@@ -14,7 +17,7 @@ void segment_walk_begin(struct segment_walk *walk,
             high = mid;
     }
     walk->record = records ? records + low : NULL;
-    walk->end = records ? records + record_count : NULL;
+    walk->end = records ? records + list->count : NULL;
     walk->at = offset;
     walk->stop = offset + size;
 }
@@ -24,7 +27,7 @@ void segment_walk_begin(struct segment_walk *walk,
 static void segment_piece_cut(struct segment_piece *piece)
 {
     const struct update_record *record = piece->record;
-    uint32_t width = dtype_bits(record->dtype) / 8;
+    uint32_t width = packed_unit_bytes(record->dtype);
     uint64_t from = piece->target_offset - record->target_offset;
     uint32_t over = (uint32_t)(from % width);
     piece->head = over ? width - over : 0;
@@ -45,7 +48,7 @@ bool segment_walk_next(struct segment_walk *walk, struct segment_piece *piece)
         .target_offset = walk->at,
         .size = (uint32_t)(stop - walk->at),
     };
-    if (record->mode == UPDATE_FLOAT)
+    if (record->mode == UPDATE_CODED)
         segment_piece_cut(piece);
     walk->at = stop;
     if (stop == end)
@@ -58,7 +61,7 @@ uint32_t segment_piece_bytes(const struct segment_piece *piece)
     switch (piece->record->mode) {
     case UPDATE_BYTES:
         return piece->size;
-    case UPDATE_FLOAT:
+    case UPDATE_CODED:
         return piece->head + piece->tail;
     default:
         return 0;
@@ -67,10 +70,17 @@ uint32_t segment_piece_bytes(const struct segment_piece *piece)
 
 size_t segment_piece_elems(const struct segment_piece *piece)
 {
-    if (piece->record->mode != UPDATE_FLOAT)
+    if (piece->record->mode != UPDATE_CODED)
         return 0;
-    uint32_t width = dtype_bits(piece->record->dtype) / 8;
+    uint32_t width = packed_unit_bytes(piece->record->dtype);
     return (piece->size - piece->head - piece->tail) / width;
+}
+
+uint64_t segment_piece_first(const struct segment_piece *piece)
+{
+    const struct update_record *record = piece->record;
+    uint64_t from = piece->target_offset - record->target_offset;
+    return (from + piece->head) / packed_unit_bytes(record->dtype);
 }
 
 uint64_t segment_piece_base(const struct segment_piece *piece, uint32_t at)
@@ -84,7 +94,8 @@ bool segment_piece_copy(const struct segment_piece *piece, uint64_t *at)
 {
     const struct update_record *record = piece->record;
     *at = segment_piece_base(piece, 0);
-    return record->base_size == record->size;
+    return record->base_size == record->size && !record->window.on &&
+           record->from == record->dtype;
 }
 
 /* at of size bytes as a place in other bytes, rounded down; in integers that
@@ -132,4 +143,10 @@ bool segment_piece_prefix(const struct segment_piece *piece, uint32_t room,
     *offset = low;
     *size = (uint32_t)(high - low < room ? high - low : room);
     return true;
+}
+
+size_t segment_stretch_max(const struct update_record *record)
+{
+    return packed_dtype(record->dtype) ? CODING_PIECE_MAX / 2
+                                       : CODING_PIECE_MAX;
 }

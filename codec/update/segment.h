@@ -32,8 +32,8 @@ struct segment_piece {
     const struct update_record *record;
     uint64_t target_offset; /* of the piece's first byte */
     uint32_t size;
-    uint32_t head; /* FLOAT: bytes of an element cut by the segment's start */
-    uint32_t tail; /* FLOAT: bytes of one cut by its end */
+    uint32_t head; /* CODED: bytes of an element cut by the segment's start */
+    uint32_t tail; /* CODED: bytes of one cut by its end */
 };
 
 struct segment_walk {
@@ -46,18 +46,25 @@ struct segment_walk {
 /* Pieces of target range offset .. offset + size, within what the records
  * cover. */
 void segment_walk_begin(struct segment_walk *walk,
-                        const struct update_record *records,
-                        uint32_t record_count, uint64_t offset, uint64_t size);
+                        const struct record_list *list, uint64_t offset,
+                        uint64_t size);
 
 /* False after the last piece. */
 bool segment_walk_next(struct segment_walk *walk, struct segment_piece *piece);
 
 /* Bytes of a piece that travel as bytes: all of a BYTES piece, the cut
- * elements of a FLOAT piece, none of others. */
+ * elements of a CODED piece, none of others. */
 uint32_t segment_piece_bytes(const struct segment_piece *piece);
 
-/* Whole elements of a FLOAT piece. */
+/* Whole elements of a CODED piece; pairs of them if they have 4 bits. */
 size_t segment_piece_elems(const struct segment_piece *piece);
+
+/* The index in its record of the first of these. */
+uint64_t segment_piece_first(const struct segment_piece *piece);
+
+/* The most elements, or pairs, that coders take at once: a piece is cut into
+ * stretches of so many, and a rest. */
+size_t segment_stretch_max(const struct update_record *record);
 
 /* Where the base byte that corresponds to the piece's byte at is. Only for
  * records whose base_size is size. */

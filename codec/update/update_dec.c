@@ -3,19 +3,25 @@
 #include "codec/update/update_dec.h"
 
 #include "codec/lossless/bytes.h"
-#include "codec/lossless/fast.h"
+#include "codec/lossless/packed.h"
+#include "codec/update/predictor.h"
 #include "codec/update/segment.h"
 
 #include <stdlib.h>
 
 struct update_dec {
     const struct update_header *header;
-    const struct source *base; /* NULL: none */
+    const struct source *base;    /* NULL: none */
+    const struct update_aux *aux; /* NULL: none */
     struct bytes_decoder *bytes;
-    struct fast_dec *fast; /* NULL until a segment needs it */
+    struct coding_dec *coders; /* NULL until a segment needs them */
+    struct predictor *predictor;
+    struct predictor_aux tables;
+    struct diag *diag; /* of the segment being decoded */
     struct writer prefix;
     struct writer plain; /* BYTES pieces and cut elements */
     struct writer diff;  /* DIFF pieces */
+    struct writer aux_coded;
 };
 
 /* One decode. */
@@ -30,7 +36,9 @@ struct segment_dec {
 };
 
 enum status update_dec_new(const struct update_header *header,
-                           const struct source *base, struct update_dec **out)
+                           const struct source *base,
+                           const struct update_aux *aux,
+                           struct update_dec **out)
 {
     if (header->has_base != (base != NULL) ||
         (base && base->size != header->base_size))
@@ -40,10 +48,12 @@ enum status update_dec_new(const struct update_header *header,
         return STATUS_NO_MEMORY;
     dec->header = header;
     dec->base = base;
+    dec->aux = aux;
     dec->bytes = bytes_decoder_new();
     writer_init_heap(&dec->prefix, UPDATE_PREFIX_MAX);
     writer_init_heap(&dec->plain, UPDATE_SEGMENT_SIZE_MAX);
     writer_init_heap(&dec->diff, UPDATE_SEGMENT_SIZE_MAX);
+    writer_init_heap(&dec->aux_coded, UPDATE_AUX_CODED_MAX);
     if (!dec->bytes) {
         update_dec_free(dec);
         return STATUS_NO_MEMORY;
@@ -57,11 +67,24 @@ void update_dec_free(struct update_dec *dec)
     if (!dec)
         return;
     bytes_decoder_free(dec->bytes);
-    fast_dec_free(dec->fast);
+    coding_dec_free(dec->coders);
+    predictor_free(dec->predictor);
     writer_deinit(&dec->prefix);
     writer_deinit(&dec->plain);
     writer_deinit(&dec->diff);
+    writer_deinit(&dec->aux_coded);
     free(dec);
+}
+
+enum status update_dec_aux(struct update_dec *dec, uint32_t index,
+                           struct bytes *coded, struct diag *diag)
+{
+    if (index >= dec->header->aux_count)
+        return STATUS_USAGE;
+    enum status status =
+        update_aux_read(dec->aux, dec->header, index, &dec->aux_coded, diag);
+    *coded = writer_view(&dec->aux_coded);
+    return status;
 }
 
 /* Appends a stretch of the base. A record without base never comes here; a
@@ -87,8 +110,7 @@ static void segment_walk_of(const struct segment_dec *sd,
                             struct segment_walk *walk)
 {
     const struct update_header *header = sd->dec->header;
-    segment_walk_begin(walk, header->records, header->record_count, sd->offset,
-                       sd->size);
+    segment_walk_begin(walk, &header->records, sd->offset, sd->size);
 }
 
 static uint8_t *segment_place(const struct segment_dec *sd,
@@ -142,7 +164,7 @@ static enum status segment_dec_frame(struct segment_dec *sd)
 struct segment_needs {
     uint32_t plain;
     uint32_t diff;
-    bool floats;
+    unsigned coders; /* 1 << kind of each that has elements */
 };
 
 /* Collects the needs, and the prefix of the plain bytes. */
@@ -159,7 +181,8 @@ static enum status segment_dec_needs(struct segment_dec *sd,
         needs->plain += segment_piece_bytes(&piece);
         if (piece.record->mode == UPDATE_DIFF)
             needs->diff += piece.size;
-        needs->floats |= segment_piece_elems(&piece) > 0;
+        if (segment_piece_elems(&piece))
+            needs->coders |= 1u << piece.record->coding.kind;
         uint32_t room = segment_prefix_max(sd->size) - (uint32_t)prefix->size;
         if (!segment_piece_prefix(&piece, room, &offset, &size))
             continue;
@@ -193,16 +216,27 @@ static enum status segment_dec_stream(struct segment_dec *sd,
     return STATUS_OK;
 }
 
-static enum status segment_dec_begin_floats(struct segment_dec *sd)
+static enum status dec_read_tables(void *ctx, uint32_t index,
+                                   struct bytes *coded)
+{
+    struct update_dec *dec = ctx;
+    return update_dec_aux(dec, index, coded, dec->diag);
+}
+
+static enum status segment_dec_begin_coders(struct segment_dec *sd,
+                                            unsigned coders)
 {
     struct update_dec *dec = sd->dec;
-    if (!dec->header->tables)
-        return STATUS_CORRUPT;
-    if (!dec->fast)
-        dec->fast = fast_dec_new(dec->header->tables);
-    if (!dec->fast)
+    if (!dec->coders)
+        dec->coders = coding_dec_new(&dec->header->tables);
+    if (!dec->predictor) {
+        dec->tables = (struct predictor_aux){dec_read_tables, dec};
+        dec->predictor =
+            predictor_new(&dec->header->records, dec->base, &dec->tables);
+    }
+    if (!dec->coders || !dec->predictor)
         return STATUS_NO_MEMORY;
-    return fast_dec_begin(dec->fast, &sd->rd);
+    return coding_dec_begin(dec->coders, coders, &sd->rd);
 }
 
 static void segment_take_plain(struct segment_dec *sd, uint8_t *out,
@@ -213,26 +247,63 @@ static void segment_take_plain(struct segment_dec *sd, uint8_t *out,
     sd->plain_at += size;
 }
 
-static enum status segment_dec_floats(struct segment_dec *sd,
-                                      const struct segment_piece *piece,
-                                      uint8_t *out)
+/* Pairs of elements of 4 bits, whose predictions are in out. */
+static void segment_dec_packed(struct segment_dec *sd,
+                               const struct update_record *record,
+                               uint64_t first, size_t pairs, bool has_base,
+                               uint8_t *out)
 {
-    const struct update_record *record = piece->record;
-    uint32_t body = piece->size - piece->head - piece->tail;
-    bool delta = record->coding.mode == FAST_DELTA;
-    segment_take_plain(sd, out, piece->head);
-    out += piece->head;
-    if (delta && body) {
-        enum status status = update_dec_base(
-            sd->dec, segment_piece_base(piece, piece->head), out, body);
+    uint8_t elems[CODING_PIECE_MAX];
+    if (has_base)
+        packed_spread(out, pairs, elems);
+    coding_dec_piece(sd->dec->coders, &record->coding,
+                     packed_coded_as(record->dtype), has_base ? elems : NULL,
+                     NULL, elems, 2 * first, 2 * pairs);
+    packed_join(elems, pairs, out);
+}
+
+/* One stretch of elements: predictions first, in the place of what comes out.
+ */
+static enum status segment_dec_elems(struct segment_dec *sd,
+                                     const struct update_record *record,
+                                     uint64_t first, size_t count, uint8_t *out)
+{
+    bool has_base = coding_has_base(&record->coding);
+    const uint8_t *lost = NULL;
+    if (has_base) {
+        enum status status = predictor_elems(sd->dec->predictor, record, first,
+                                             count, out, &lost);
         if (status)
             return status;
     }
-    if (body)
-        fast_dec_piece(sd->dec->fast, &record->coding, record->dtype,
-                       delta ? out : NULL, out, segment_piece_elems(piece));
-    segment_take_plain(sd, out + body, piece->tail);
+    if (packed_dtype(record->dtype)) {
+        segment_dec_packed(sd, record, first, count, has_base, out);
+        return STATUS_OK;
+    }
+    coding_dec_piece(sd->dec->coders, &record->coding, record->dtype,
+                     has_base ? out : NULL, lost, out, first, count);
     return STATUS_OK;
+}
+
+static enum status segment_dec_coded(struct segment_dec *sd,
+                                     const struct segment_piece *piece,
+                                     uint8_t *out)
+{
+    const struct update_record *record = piece->record;
+    uint32_t width = packed_unit_bytes(record->dtype);
+    size_t most = segment_stretch_max(record);
+    size_t count = segment_piece_elems(piece);
+    uint64_t first = segment_piece_first(piece);
+    enum status status = STATUS_OK;
+    segment_take_plain(sd, out, piece->head);
+    out += piece->head;
+    for (size_t at = 0; !status && at < count; at += most) {
+        size_t now = count - at < most ? count - at : most;
+        status =
+            segment_dec_elems(sd, record, first + at, now, out + at * width);
+    }
+    segment_take_plain(sd, out + count * width, piece->tail);
+    return status;
 }
 
 static enum status segment_dec_diff(struct segment_dec *sd,
@@ -261,8 +332,8 @@ static enum status segment_dec_piece(struct segment_dec *sd,
         return STATUS_OK;
     case UPDATE_DIFF:
         return segment_dec_diff(sd, piece, out);
-    case UPDATE_FLOAT:
-        return segment_dec_floats(sd, piece, out);
+    case UPDATE_CODED:
+        return segment_dec_coded(sd, piece, out);
     default:
         return STATUS_CORRUPT;
     }
@@ -292,14 +363,14 @@ static enum status segment_dec_pieces(struct segment_dec *sd)
                                     needs.plain);
     if (!status)
         status = segment_dec_stream(sd, none, &dec->diff, needs.diff);
-    if (!status && needs.floats)
-        status = segment_dec_begin_floats(sd);
+    if (!status && needs.coders)
+        status = segment_dec_begin_coders(sd, needs.coders);
     if (!status)
         status = reader_finish(&sd->rd);
     if (!status)
         status = segment_dec_walk(sd);
-    if (!status && needs.floats)
-        status = fast_dec_finish(dec->fast);
+    if (!status && needs.coders)
+        status = coding_dec_finish(dec->coders);
     return status;
 }
 
@@ -349,10 +420,13 @@ enum status update_dec_segment(struct update_dec *dec, uint32_t index,
         return diag_fail(diag, STATUS_MISMATCH,
                          "segment %u does not have the hash of its update",
                          index);
+    if (update_segment_is_aux(header, index))
+        return STATUS_OK;
     struct segment_dec sd = {.dec = dec, .out = out, .size = (uint32_t)size};
     sd.offset = update_segment_offset(header, index);
     reader_init(&sd.rd, coded);
     update_dec_reset(dec);
+    dec->diag = diag;
     enum status status =
         coded.size ? segment_dec_run(&sd) : segment_dec_same(&sd);
     if (!status)

@@ -1,6 +1,7 @@
 /* Makes an update: a plan (matching, statistics, choice of codings), then one
- * segment at a time, then the header. Memory stays below some 24 MiB whatever
- * the size of the contents; the same inputs give the same bytes.
+ * segment at a time, then the header. Memory stays below 64 MiB with one
+ * thread whatever the size of the contents; the same inputs give the same
+ * bytes.
  *
  *     update_enc_new(&params, &enc, diag)
  *     update_enc_plan(enc, NULL, NULL)
@@ -10,6 +11,7 @@
 #ifndef CODEC_UPDATE_UPDATE_ENC_H
 #define CODEC_UPDATE_UPDATE_ENC_H
 
+#include "codec/base/parallel.h"
 #include "codec/base/source.h"
 #include "codec/base/writer.h"
 #include "codec/model/model.h"
@@ -19,6 +21,15 @@ enum update_effort {
     UPDATE_EFFORT_FAST,  /* for updates made while a peer waits */
     UPDATE_EFFORT_SMALL, /* tries more: for what is published */
 };
+
+/* Which coders the plan may choose. */
+enum update_speed {
+    UPDATE_SPEED_AUTO,  /* what fits the content */
+    UPDATE_SPEED_FAST,  /* decodes at the speed of the disk */
+    UPDATE_SPEED_SMALL, /* fewest bytes, whatever decoding takes */
+};
+
+#define UPDATE_RANK_MAX 64u
 
 /* Everything is borrowed and must outlive the encoder. The sources must not
  * change meanwhile; a block that does not have its leaf is MISMATCH where
@@ -32,7 +43,10 @@ struct update_enc_params {
     const struct hash
         *target_leaves; /* of the target's shape; NULL: computed */
     enum update_effort effort;
-    struct diag *diag; /* may be NULL */
+    enum update_speed speed;
+    unsigned max_rank; /* of low-rank predictions, 0 .. UPDATE_RANK_MAX */
+    const struct parallel *parallel; /* NULL: one thread */
+    struct diag *diag;               /* may be NULL */
 };
 
 struct update_enc;
@@ -50,8 +64,10 @@ typedef bool (*update_progress_fn)(void *ctx, uint64_t done, uint64_t total);
 enum status update_enc_plan(struct update_enc *enc, update_progress_fn progress,
                             void *ctx) MUST_CHECK;
 
-/* After the plan. */
+/* After the plan. segment_count counts all segments; aux_count of them, the
+ * first ones, are auxiliary. */
 uint32_t update_enc_segment_count(const struct update_enc *enc);
+uint32_t update_enc_aux_count(const struct update_enc *enc);
 uint64_t update_enc_estimate(const struct update_enc *enc); /* bytes in all */
 const struct hash *update_enc_base_tree(const struct update_enc *enc);
 const struct hash *update_enc_target_tree(const struct update_enc *enc);
@@ -59,7 +75,8 @@ const struct hash *update_enc_target_tree(const struct update_enc *enc);
 /* Leaves of the target, block_count of its shape; until free. */
 const struct hash *update_enc_target_leaves(const struct update_enc *enc);
 
-/* Codes one segment; each must be coded once, in order.
+/* Codes one segment; each must be coded once, in order: the auxiliary ones
+ * first.
  *
  * out  a view that holds until the next call; size 0: it changes nothing */
 enum status update_enc_segment(struct update_enc *enc, uint32_t index,

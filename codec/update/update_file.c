@@ -81,6 +81,24 @@ enum status update_file_segment(const struct update_file *file, uint32_t index,
                        buf, segment->size);
 }
 
+static enum status update_file_read_aux(void *ctx, uint32_t index,
+                                        struct writer *out)
+{
+    const struct update_file *file = ctx;
+    struct bytes coded;
+    if (index >= file->header.aux_count)
+        return STATUS_NOT_FOUND;
+    uint8_t *room = writer_reserve(out, file->header.segments[index].size);
+    if (!room)
+        return writer_status(out);
+    return update_file_segment(file, index, room, &coded);
+}
+
+struct update_aux update_file_aux(const struct update_file *file)
+{
+    return (struct update_aux){update_file_read_aux, (void *)(uintptr_t)file};
+}
+
 void update_file_write_head(struct writer *wr, struct bytes header)
 {
     writer_bytes(wr, UPDATE_FILE_MAGIC, UPDATE_FILE_MAGIC_SIZE);

@@ -1,11 +1,13 @@
 /* An update as one file, for `deltamesh diff`, USB sticks and mirrors: magic,
- * header length, header, coded segments in order and nothing else.
+ * header length, header, coded segments in order (auxiliary ones first) and
+ * nothing else.
  *
  * Ref: codec/FORMAT.md, "Update file". */
 #ifndef CODEC_UPDATE_UPDATE_FILE_H
 #define CODEC_UPDATE_UPDATE_FILE_H
 
 #include "codec/base/source.h"
+#include "codec/update/auxiliary.h"
 #include "codec/update/header.h"
 
 /* True when a file begins with the magic of an update file, of any version. */
@@ -33,6 +35,9 @@ void update_file_close(struct update_file *file);
  * UPDATE_SEGMENT_CODED_MAX bytes. */
 enum status update_file_segment(const struct update_file *file, uint32_t index,
                                 uint8_t *buf, struct bytes *coded) MUST_CHECK;
+
+/* The file as a place that has auxiliary segments; holds as long as file. */
+struct update_aux update_file_aux(const struct update_file *file);
 
 /* Writes magic, length and header: what goes before the segments. */
 void update_file_write_head(struct writer *wr, struct bytes header);

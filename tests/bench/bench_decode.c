@@ -45,12 +45,14 @@ static enum status decode(const struct update_file *file,
                           uint8_t *out, bool leaves)
 {
     const struct update_header *header = &file->header;
+    struct update_aux aux = update_file_aux(file);
     struct update_dec *dec;
     struct hash leaf;
-    enum status status = update_dec_new(header, base, &dec);
+    enum status status = update_dec_new(header, base, &aux, &dec);
     if (status)
         return status;
-    for (uint32_t i = 0; !status && i < header->segment_count; i++) {
+    for (uint32_t i = header->aux_count; !status && i < header->segment_count;
+         i++) {
         size_t size = update_segment_target_size(header, i);
         struct bytes view;
         status = update_file_segment(file, i, coded, &view);

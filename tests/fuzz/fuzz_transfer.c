@@ -3,6 +3,7 @@
  * operations in any order, time, links that come and go). It must neither
  * crash nor leak, take a wrong segment for a right one, nor run in circles. */
 #include "codec/update/header.h"
+#include "protocol/manifest.h"
 #include "protocol/transfer.h"
 
 #include <stdlib.h>
@@ -34,6 +35,9 @@ struct world {
     size_t op_count;
     op_id last_op;
     uint8_t segment[SEG_SIZE];
+    uint8_t packed[200]; /* the wanted version's manifest as it travels */
+    size_t packed_size;
+    bool aux[UPDATES]; /* the auxiliary segment was put */
 };
 
 static void segment_of(uint8_t update, uint32_t index, uint8_t *out)
@@ -42,7 +46,7 @@ static void segment_of(uint8_t update, uint32_t index, uint8_t *out)
         out[i] = (uint8_t)(update * 31 + index * 7 + i);
 }
 
-/* Two bytes: 'h' and which update. */
+/* Two bytes: 'h' and which update. The first segment is auxiliary. */
 static enum status host_read_header(void *ctx, struct bytes header,
                                     struct transfer_header *out)
 {
@@ -52,8 +56,9 @@ static enum status host_read_header(void *ctx, struct bytes header,
     out->has_base = true;
     out->base = w->tree[0];
     out->tree = w->tree[header.data[1] ? 1 : 2];
-    out->size = SEGS * 65536u;
+    out->size = (SEGS - 1) * 65536u;
     out->segment_count = SEGS;
+    out->aux_count = 1;
     out->segments = calloc(SEGS, sizeof *out->segments);
     if (!out->segments)
         abort();
@@ -91,6 +96,9 @@ static op_id host_start(void *ctx, const struct node_action *action)
                    bytes);
         if (!bytes_equal(action->bytes, bytes_of(bytes, SEG_SIZE)))
             abort(); /* the hash must have been checked */
+        if (action->index &&
+            !w->aux[hash_equal(&action->update, &w->update[1])])
+            abort(); /* what it needs must be here */
     }
     w->ops[w->op_count].id = ++w->last_op;
     w->ops[w->op_count++].action = *action;
@@ -212,7 +220,8 @@ static void pick_data(struct world *w, struct parcel_data *m, uint8_t *buf)
     if (what & 128) {
         m->offset = 0;
         m->last = true;
-        m->payload = bytes_of(w->header[what & 1], 2);
+        m->payload = what & 2 ? bytes_of(w->packed, w->packed_size)
+                              : bytes_of(w->header[what & 1], 2);
     }
 }
 
@@ -322,6 +331,8 @@ static void end_operation(struct world *w)
         segment_of((uint8_t)u, op.action.index, bytes);
         r.bytes = bytes_of(bytes, SEG_SIZE);
     }
+    if (op.action.kind == NODE_ACTION_DECODE && u >= 0 && !r.status)
+        w->aux[u] = w->aux[u] || !op.action.index;
     if (!transfer_op_done(w->t, op.id, &r, w->now))
         abort();
     free(op.action.owned);
@@ -431,7 +442,7 @@ static void world_init(struct world *w)
                    &w->version[v]);
         struct transfer_version facts = {.id = w->version[v],
                                          .tree = w->tree[v],
-                                         .size = SEGS * 65536u,
+                                         .size = (SEGS - 1) * 65536u,
                                          .manifest_size = 100,
                                          .model = "m",
                                          .counter = v};
@@ -451,12 +462,23 @@ static void world_init(struct world *w)
         abort();
 }
 
+static void pack_manifest(struct world *w)
+{
+    struct writer wr;
+    writer_init(&wr, w->packed, sizeof w->packed);
+    if (manifest_pack(bytes_of(w->manifest[1], sizeof w->manifest[1]),
+                      (struct bytes){NULL, 0}, &wr))
+        abort();
+    w->packed_size = wr.size;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world *w = calloc(1, sizeof *w);
     if (!w)
         abort();
     world_init(w);
+    pack_manifest(w);
     reader_init(&w->in, bytes_of(data, size));
     for (unsigned i = 0; i < LINKS; i++)
         toggle_link(w);

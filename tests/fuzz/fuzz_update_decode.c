@@ -21,13 +21,14 @@ static enum status base_read(void *ctx, uint64_t offset, void *out, size_t size)
 static void decode(struct update_file *file, const struct source *base)
 {
     struct update_header *header = &file->header;
+    struct update_aux aux = update_file_aux(file);
     struct update_dec *dec;
     uint8_t *coded = malloc(UPDATE_SEGMENT_CODED_MAX);
-    if (!coded || update_dec_new(header, base, &dec))
+    if (!coded || update_dec_new(header, base, &aux, &dec))
         abort();
     for (uint32_t i = 0; i < header->segment_count; i++) {
         size_t size = update_segment_target_size(header, i);
-        uint8_t *out = malloc(size);
+        uint8_t *out = malloc(size + 1);
         struct bytes view;
         struct diag diag;
         diag_reset(&diag);

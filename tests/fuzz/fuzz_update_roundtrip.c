@@ -3,6 +3,7 @@
  * third whether there is one and how hard to try. */
 #include "codec/update/update_dec.h"
 #include "codec/update/update_enc.h"
+#include "tests/support/aux_update.h"
 
 #include <stdlib.h>
 
@@ -30,9 +31,11 @@ static void decode(const struct writer *coded, const struct writer *bytes,
 {
     struct update_header header;
     struct update_dec *dec;
+    struct aux_place place = {&header, writer_view(coded), 0};
+    struct update_aux aux = aux_place_of(&place);
     if (update_header_parse(writer_view(bytes), &header, NULL) ||
         header.target.size != target.size ||
-        update_dec_new(&header, base, &dec))
+        update_dec_new(&header, base, &aux, &dec))
         abort();
     for (uint32_t i = 0; i < header.segment_count; i++) {
         size_t size = update_segment_target_size(&header, i);

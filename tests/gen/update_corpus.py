@@ -3,6 +3,7 @@
 
     update_corpus.py DELTAMESH CORPUS     (tests/fuzz/corpus)
 """
+import hashlib
 import json
 import os
 import random
@@ -53,6 +54,22 @@ def put(folder, name, data):
         f.write(data)
 
 
+def update_with_auxiliary():
+    """A full update of five bytes with two auxiliary segments, from FORMAT.md
+    alone."""
+    coded = [b"one", b"another", b"\0hello"]
+    header = bytes([2, 0]) + bytes(32) + bytes([5, 0])
+    header += bytes([0])     # no tables
+    header += bytes([1, 0])  # one record: bytes, to the end of the target
+    header += bytes([2])
+    for segment in coded:
+        hashed = hashlib.blake2b(segment, digest_size=32,
+                                 person=b"dm segment".ljust(16, b"\0"))
+        header += bytes([len(segment)]) + hashed.digest()[:16]
+    return header, b"DMUPDATE" + struct.pack("<I", len(header)) + header + \
+        b"".join(coded)
+
+
 def main():
     tool, corpus = sys.argv[1:]
     out = lambda target: os.path.join(corpus, target)
@@ -62,6 +79,9 @@ def main():
         put(out("safetensors"), name, data[:4000])
     put(out("safetensors"), "metadata", struct.pack("<Q", 28) +
         b'{"__metadata__":{"k":"v"}}  ')
+    header, update = update_with_auxiliary()
+    put(out("update_header"), "aux", header)
+    put(out("update_decode"), "aux", update)
     pairs = {}
     for dtype in ("F64", "F32", "F16", "BF16"):
         pairs[dtype.lower()] = (model(net(dtype)),

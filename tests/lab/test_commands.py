@@ -125,8 +125,13 @@ def check_refusals(tap, lab, path):
                 "a model whose name is a folder of another's")
     tap.refused(node.run("publish", "a/m", "/nonexistent", check=False), 8,
                 "/nonexistent", "a file that is not there")
-    tap.refused(node.run("publish", "a/m", lab.dir, check=False), 4, "folder",
-                "a folder instead of files")
+    write(lab, "odd/.hidden", b"x")
+    tap.refused(node.run("publish", "a/m", os.path.join(lab.dir, "odd"),
+                         check=False), 2, ".hidden",
+                "a folder with a file that no version may have")
+    os.mkdir(os.path.join(lab.dir, "void"))
+    tap.refused(node.run("publish", "a/m", os.path.join(lab.dir, "void"),
+                         check=False), 4, "no file", "an empty folder")
     tap.refused(node.run("publish", "a/m", path, "--key", path, check=False), 5,
                 "others can read it", "a key that others can read")
     tap.refused(node.run("publish", "a/m", path, "--parent", "nothing@latest",
@@ -144,6 +149,17 @@ def check_files(tap, lab):
     tap.ok(filecmp.cmp(a, os.path.join(folder, "weights.bin"), shallow=False) and
            filecmp.cmp(b, os.path.join(folder, "labels.txt"), shallow=False),
            "several files as one version, exported to a folder")
+    tree = os.path.join(lab.dir, "tree")
+    names = ["z.txt", "a/config.json", "a/b/weights.safetensors"]
+    for i, name in enumerate(names):
+        write(lab, "tree/" + name, safetensors([i, i + 0.5]))
+    node.run("publish", "b/tree", tree, "--wait", "--timeout", "60")
+    out = os.path.join(lab.dir, "tree-out")
+    lab.nodes[2].run("export", "b/tree@running", "-o", out)
+    tap.ok(all(filecmp.cmp(os.path.join(tree, n), os.path.join(out, n),
+                           shallow=False) for n in names) and
+           sum(len(f) for _, _, f in os.walk(out)) == len(names),
+           "a folder as one version, exported as the same folder")
     broken = write(lab, "broken.safetensors", b"\xff" * 3000)
     done = node.run("publish", "b/broken", broken, "--wait")
     tap.ok("warning" in done.stderr and "broken.safetensors" in done.stderr,

@@ -4,6 +4,7 @@
 #include "codec/update/update_dec.h"
 #include "codec/update/update_enc.h"
 #include "protocol/manifest.h"
+#include "tests/support/aux_update.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -273,6 +274,30 @@ enum status disk_put_segment(struct disk *disk, const struct hash *update,
     return STATUS_OK;
 }
 
+static enum status read_aux(void *ctx, uint32_t index, struct writer *out)
+{
+    const struct disk_update *u = ctx;
+    if (!u->segments[index])
+        return STATUS_NOT_FOUND;
+    writer_bytes(out, u->segments[index], u->parsed.segments[index].size);
+    return STATUS_OK;
+}
+
+/* Every block needs every auxiliary segment: the core must have put them. */
+static enum status check_aux(struct disk *disk, struct update_dec *dec,
+                             const struct disk_update *u)
+{
+    for (uint32_t i = 0; i < u->parsed.aux_count; i++) {
+        struct bytes coded;
+        enum status status = update_dec_aux(dec, i, &coded, NULL);
+        if (status) {
+            disk->early_blocks++;
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status decode(struct disk *disk, struct disk_version *v,
                           struct disk_update *u, uint32_t index,
                           struct bytes coded, uint8_t *out, size_t size)
@@ -287,7 +312,11 @@ static enum status decode(struct disk *disk, struct disk_version *v,
             return STATUS_BAD_BASE;
         base = source_of_bytes(bytes_of(b->content, (size_t)b->shape.size));
     }
-    enum status status = update_dec_new(&u->parsed, b ? &base : NULL, &dec);
+    struct update_aux aux = {read_aux, u};
+    enum status status =
+        update_dec_new(&u->parsed, b ? &base : NULL, &aux, &dec);
+    if (!status && coded.size && !update_segment_is_aux(&u->parsed, index))
+        status = check_aux(disk, dec, u);
     if (!status)
         status = update_dec_segment(dec, index, coded, out, size, NULL);
     update_dec_free(dec);
@@ -331,44 +360,60 @@ enum status disk_decode(struct disk *disk, const struct hash *version,
     return status;
 }
 
-static enum status encode(struct disk *disk, struct update_enc *enc,
-                          struct bytes *header)
+static enum status encode(struct update_enc *enc, struct writer *header,
+                          struct writer *coded)
 {
-    struct bytes coded;
-    struct hash id;
-    struct writer wr;
     enum status status = update_enc_plan(enc, NULL, NULL);
     uint32_t count = status ? 0 : update_enc_segment_count(enc);
-    uint8_t **segments = calloc(count + 1, sizeof *segments);
-    size_t *sizes = calloc(count + 1, sizeof *sizes);
-    writer_init_heap(&wr, UPDATE_HEADER_MAX);
-    assert(segments && sizes);
     for (uint32_t i = 0; !status && i < count; i++) {
-        status = update_enc_segment(enc, i, &coded);
-        if (!status) {
-            segments[i] = copy(coded);
-            sizes[i] = coded.size;
-        }
+        struct bytes view;
+        status = update_enc_segment(enc, i, &view);
+        if (!status)
+            writer_bytes(coded, view.data, view.size);
     }
     if (!status)
-        status = update_enc_header(enc, &wr);
-    if (!status) {
-        update_id(writer_view(&wr), &id);
-        status = disk_put_header(disk, &id, writer_view(&wr));
+        status = update_enc_header(enc, header);
+    return status ? status : writer_status(coded);
+}
+
+static enum status put_update(struct disk *disk, struct bytes header,
+                              struct bytes coded, struct bytes *out)
+{
+    struct hash id;
+    update_id(header, &id);
+    enum status status = disk_put_header(disk, &id, header);
+    if (status)
+        return status;
+    const struct disk_update *u = disk_update(disk, &id);
+    for (uint32_t i = 0; !status && i < u->parsed.segment_count; i++) {
+        const struct update_segment *s = &u->parsed.segments[i];
+        status = disk_put_segment(disk, &id, i,
+                                  bytes_of(coded.data + s->offset, s->size));
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (!status)
-            status =
-                disk_put_segment(disk, &id, i, bytes_of(segments[i], sizes[i]));
-        free(segments[i]);
-    }
-    free(segments);
-    free(sizes);
-    writer_deinit(&wr);
-    if (!status) {
-        const struct disk_update *u = disk_update(disk, &id);
-        *header = bytes_of(u->header, u->header_size);
-    }
+    *out = bytes_of(u->header, u->header_size);
+    return status;
+}
+
+/* Two of three updates get auxiliary segments, some of them large, unless they
+ * would become larger than an update may be. */
+static enum status put_made(struct disk *disk, struct bytes header,
+                            struct bytes coded, struct bytes *out)
+{
+    struct writer header_out, coded_out;
+    struct hash id;
+    update_id(header, &id);
+    uint32_t count = id.b[0] % 3 ? 1 + id.b[1] % 5u : 0;
+    uint32_t size_max = 1u << id.b[2] % 17;
+    writer_init_heap(&header_out, UPDATE_HEADER_MAX);
+    writer_init_heap(&coded_out, 256u << 20);
+    bool extended =
+        count && aux_update_extend(header, coded, count, size_max,
+                                   load_le64(id.b), &header_out, &coded_out);
+    enum status status = extended ? put_update(disk, writer_view(&header_out),
+                                               writer_view(&coded_out), out)
+                                  : put_update(disk, header, coded, out);
+    writer_deinit(&header_out);
+    writer_deinit(&coded_out);
     return status;
 }
 
@@ -386,9 +431,17 @@ enum status disk_make(struct disk *disk, const struct hash *base,
         bs = source_of_bytes(bytes_of(b->content, (size_t)b->shape.size));
     struct update_enc_params params = {
         .base = b ? &bs : NULL, .target = &ts, .effort = UPDATE_EFFORT_FAST};
+    struct writer bytes, coded;
+    writer_init_heap(&bytes, UPDATE_HEADER_MAX);
+    writer_init_heap(&coded, 256u << 20);
     enum status status = update_enc_new(&params, &enc);
     if (!status)
-        status = encode(disk, enc, header);
+        status = encode(enc, &bytes, &coded);
+    if (!status)
+        status =
+            put_made(disk, writer_view(&bytes), writer_view(&coded), header);
+    writer_deinit(&bytes);
+    writer_deinit(&coded);
     update_enc_free(enc);
     return status;
 }

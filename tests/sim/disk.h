@@ -49,7 +49,8 @@ struct disk {
     size_t update_count;
     struct disk_running *running;
     size_t running_count;
-    uint64_t bad_blocks; /* decoded blocks that did not match their leaf */
+    uint64_t bad_blocks;   /* decoded blocks that did not match their leaf */
+    uint64_t early_blocks; /* decodes before all auxiliary segments were here */
 };
 
 void disk_deinit(struct disk *disk);
@@ -77,12 +78,14 @@ void disk_put_running(struct disk *disk, const char *model,
                       const struct hash *version);
 
 /* Decodes a segment into the version, checking every block; what was right
- * becomes durable together with the segment. */
+ * becomes durable together with the segment. A segment with bytes needs all
+ * auxiliary ones of its update. */
 enum status disk_decode(struct disk *disk, const struct hash *version,
                         const struct hash *update, uint32_t index,
                         struct bytes coded);
 
-/* Makes the update and stores it; *header is a view of it. base NULL: full. */
+/* Makes the update and stores it; *header is a view of it. base NULL: full.
+ * Most get auxiliary segments, the same on every node. */
 enum status disk_make(struct disk *disk, const struct hash *base,
                       const struct hash *tree, struct bytes *header);
 

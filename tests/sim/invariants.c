@@ -7,6 +7,9 @@ void invariants_node(struct sim *sim, struct sim_node *node)
 {
     struct node_counters counters;
     node_counters(node->core, &counters);
+    if (node->disk.early_blocks)
+        sim_fail(sim, "node %u decodes before the auxiliary segments are here",
+                 node->index);
     if (counters.records_new == node->checked_records)
         return;
     node->checked_records = counters.records_new;

@@ -1,4 +1,5 @@
 /* Update headers to bytes and back, and all that is no header. */
+#include "codec/lossless/coding_plan.h"
 #include "codec/update/header_write.h"
 #include "codec/update/record.h"
 #include "codec/update/update_file.h"
@@ -8,86 +9,137 @@
 
 #include <stdlib.h>
 
-#define RECORDS 9u
+#define RECORDS 13u
 
 /* A header with every kind of record, over tables made from statistics. */
 struct sample {
     struct update_header header;
-    struct update_record records[RECORDS];
-    struct fast_tables tables;
     struct update_segment segments[64];
 };
 
-static struct fast_coding sample_coding(struct fast_tables *tables)
+/* A coding of one of the coders for differences, or for values. */
+static struct coding sample_coding(struct coding_tables *tables,
+                                   enum coding_speed speed, bool delta)
 {
-    struct fast_stats *stats = fast_stats_new();
-    struct fast_plan *plan = fast_plan_new();
-    struct fast_coding coding;
+    struct coding_stats *stats = coding_stats_new(speed);
+    struct coding_plan *plan = coding_plan_new();
+    struct coding coding;
     uint8_t base[4000], target[4000];
     size_t index;
     for (unsigned i = 0; i < 1000; i++) {
         store_le32(base + 4 * i, 0x3c000000u + i * 7919u);
         store_le32(target + 4 * i, 0x3c000000u + i * 7919u + i % 13);
     }
-    fast_stats_reset(stats, DTYPE_F32);
-    fast_stats_add(stats, base, target, 1000);
-    assert_int_equal(fast_plan_add(plan, stats, &index), STATUS_OK);
-    assert_int_equal(fast_plan_solve(plan, tables), STATUS_OK);
-    fast_plan_coding(plan, index, &coding);
-    assert_int_equal(coding.mode, FAST_DELTA);
-    fast_stats_free(stats);
-    fast_plan_free(plan);
+    assert_int_equal(coding_stats_reset(stats, DTYPE_F32, 100), STATUS_OK);
+    coding_stats_add(stats, delta ? base : NULL, NULL, target, 1000);
+    assert_int_equal(coding_plan_add(plan, stats, &index), STATUS_OK);
+    assert_int_equal(coding_plan_solve(plan, tables), STATUS_OK);
+    coding_plan_coding(plan, index, &coding);
+    assert_int_equal(coding_has_base(&coding), delta);
+    coding_stats_free(stats);
+    coding_plan_free(plan);
     return coding;
 }
 
-static void sample_add(struct sample *s, enum update_mode mode, uint64_t size,
-                       uint64_t base_offset, uint64_t base_size)
+static struct update_record *sample_add(struct sample *s, enum update_mode mode,
+                                        uint64_t size, uint64_t base_offset,
+                                        uint64_t base_size)
 {
-    uint32_t i = s->header.record_count++;
-    struct update_record *last = i ? &s->records[i - 1] : NULL;
-    s->records[i] = (struct update_record){
-        .target_offset = last ? last->target_offset + last->size : 0,
+    struct record_list *list = &s->header.records;
+    uint64_t at = 0;
+    uint32_t aux = 0;
+    if (list->count) {
+        const struct update_record *last = &list->records[list->count - 1];
+        at = last->target_offset + last->size;
+        aux = last->aux;
+    }
+    struct update_record *record = record_list_push(list);
+    assert_non_null(record);
+    *record = (struct update_record){
+        .target_offset = at,
         .size = size,
         .base_offset = base_offset,
         .base_size = base_size,
         .mode = mode,
+        .aux = aux,
     };
+    return record;
+}
+
+static struct update_record *sample_coded(struct sample *s, uint64_t size,
+                                          uint64_t base_offset,
+                                          const struct coding *coding)
+{
+    struct update_record *record = sample_add(
+        s, UPDATE_CODED, size, base_offset, coding_has_base(coding) ? size : 0);
+    record->dtype = record->from = DTYPE_F32;
+    record->coding = *coding;
+    return record;
+}
+
+/* Rows of 40 columns, of which the base has 50 and the target 30 and 10. */
+static void sample_window(struct sample *s, const struct coding *coding)
+{
+    static const struct gather_run runs[] = {
+        {20, 5}, {3, GATHER_NONE}, {17, 30}};
+    struct update_record *record = sample_coded(s, 16000, 26900, coding);
+    record->columns = 40;
+    record->window = (struct record_window){
+        .on = true, .stride = 50, .run_first = 0, .run_count = 3};
+    record->base_size = (99 * 50 + 47) * 4;
+    assert_non_null(record_list_push_runs(&s->header.records, runs, 3));
 }
 
 static void sample_init(struct sample *s)
 {
     memset(s, 0, sizeof(*s));
-    struct fast_coding coding = sample_coding(&s->tables);
-    sample_add(s, UPDATE_BYTES, 3000, 0, 2900);
-    sample_add(s, UPDATE_FLOAT, 4000, 2900, 4000);
-    sample_add(s, UPDATE_SAME, 4000, 6900, 4000);
-    sample_add(s, UPDATE_FLOAT, 8000, 10900, 8000);
-    sample_add(s, UPDATE_DIFF, 100, 50000, 100);
-    sample_add(s, UPDATE_FLOAT, 4000, 18900, 4000);
-    sample_add(s, UPDATE_BYTES, 100, 0, 0);
-    sample_add(s, UPDATE_SAME, 500000, 99000, 500000);
-    sample_add(s, UPDATE_BYTES, 476800, 599000, 476800);
-    for (unsigned i = 0; i < RECORDS; i++)
-        if (s->records[i].mode == UPDATE_FLOAT) {
-            s->records[i].dtype = DTYPE_F32;
-            s->records[i].coding = coding;
-        }
-    s->records[5].coding.scale++;
     struct update_header *h = &s->header;
+    struct coding_tables ignored;
+    struct coding delta = sample_coding(&h->tables, CODING_SPEED_FAST, true);
+    struct coding small = sample_coding(&ignored, CODING_SPEED_SMALL, true);
+    struct coding full = sample_coding(&ignored, CODING_SPEED_SMALL, false);
+    sample_add(s, UPDATE_BYTES, 3000, 0, 2900);
+    sample_coded(s, 4000, 2900, &delta);
+    sample_add(s, UPDATE_SAME, 4000, 6900, 4000);
+    sample_coded(s, 8000, 10900, &delta);
+    sample_add(s, UPDATE_DIFF, 100, 50000, 100);
+    sample_coded(s, 4000, 18900, &small)->from = DTYPE_BF16;
+    h->records.records[5].base_size = 2000;
+    sample_add(s, UPDATE_BYTES, 100, 0, 0);
+    sample_coded(s, 4000, 0, &full);
+    sample_window(s, &delta);
+    struct update_record *ranked = sample_coded(s, 40000, 50000, &small);
+    ranked->columns = 100;
+    ranked->rank = 7;
+    ranked->shift = -30;
+    ranked->aux = 1;
+    struct update_record *scaled = sample_coded(s, 40000, 90000, &delta);
+    scaled->columns = 1000;
+    scaled->scaled = true;
+    scaled->scale_shift = -20;
+    scaled->rank = 2;
+    scaled->aux = 2;
+    sample_add(s, UPDATE_SAME, 400000, 199000, 400000);
+    sample_add(s, UPDATE_BYTES, 476800, 599000, 476800);
     h->has_base = true;
     memset(h->base_tree.b, 0xb1, HASH_BYTES);
     memset(h->target_tree.b, 0x1b, HASH_BYTES);
     h->base_size = 1100000;
     assert_int_equal(tree_shape_of(1000000, &h->target), STATUS_OK);
     h->segment_log = 1;
-    h->records = s->records;
-    h->tables = &s->tables;
-    h->segment_count = update_header_segment_count(&h->target, h->segment_log);
+    h->aux_count = 2;
+    h->segment_count =
+        2 + update_header_segment_count(&h->target, h->segment_log);
     h->segments = s->segments;
     for (uint32_t i = 0; i < h->segment_count; i++) {
-        h->segments[i].size = i % 3 ? 0 : 100 + i;
+        h->segments[i].size = i < 2 ? 50 : (i % 3 ? 0 : 100 + i);
         memset(h->segments[i].hash, (int)i, UPDATE_SEGMENT_HASH_BYTES);
     }
+}
+
+static void sample_deinit(struct sample *s)
+{
+    record_list_deinit(&s->header.records);
 }
 
 static void sample_write(const struct sample *s, struct writer *wr)
@@ -95,6 +147,40 @@ static void sample_write(const struct sample *s, struct writer *wr)
     writer_init_heap(wr, UPDATE_HEADER_MAX);
     update_header_write(&s->header, wr);
     assert_int_equal(writer_status(wr), STATUS_OK);
+}
+
+static void assert_same_coded(const struct update_record *a,
+                              const struct update_record *b)
+{
+    assert_int_equal(a->dtype, b->dtype);
+    assert_int_equal(a->from, b->from);
+    assert_int_equal(a->columns, b->columns);
+    assert_int_equal(a->window.on, b->window.on);
+    assert_int_equal(a->window.stride, b->window.stride);
+    assert_int_equal(a->window.run_count, b->window.run_count);
+    assert_int_equal(a->rank, b->rank);
+    assert_int_equal(a->shift, b->shift);
+    assert_int_equal(a->scaled, b->scaled);
+    assert_int_equal(a->scale_shift, b->scale_shift);
+    assert_int_equal(a->coding.kind, b->coding.kind);
+    if (a->coding.kind == CODING_SMALL)
+        assert_int_equal(a->coding.small.scale, b->coding.small.scale);
+    else
+        assert_int_equal(a->coding.fast.scale, b->coding.fast.scale);
+}
+
+static void assert_same_record(const struct update_record *a,
+                               const struct update_record *b)
+{
+    assert_int_equal(a->target_offset, b->target_offset);
+    assert_int_equal(a->size, b->size);
+    assert_int_equal(a->base_size, b->base_size);
+    assert_int_equal(a->mode, b->mode);
+    assert_int_equal(a->aux, b->aux);
+    if (b->base_size)
+        assert_int_equal(a->base_offset, b->base_offset);
+    if (b->mode == UPDATE_CODED)
+        assert_same_coded(a, b);
 }
 
 static void a_header_comes_back_as_it_was(void **state)
@@ -112,26 +198,20 @@ static void a_header_comes_back_as_it_was(void **state)
     assert_true(hash_equal(&h.target_tree, &s.header.target_tree));
     assert_int_equal(h.base_size, 1100000);
     assert_int_equal(h.target.size, 1000000);
-    assert_int_equal(h.record_count, RECORDS);
-    for (unsigned i = 0; i < RECORDS; i++) {
-        assert_int_equal(h.records[i].target_offset,
-                         s.records[i].target_offset);
-        assert_int_equal(h.records[i].size, s.records[i].size);
-        assert_int_equal(h.records[i].base_size, s.records[i].base_size);
-        assert_int_equal(h.records[i].mode, s.records[i].mode);
-        if (s.records[i].base_size)
-            assert_int_equal(h.records[i].base_offset,
-                             s.records[i].base_offset);
-        if (s.records[i].mode == UPDATE_FLOAT)
-            assert_int_equal(h.records[i].coding.scale,
-                             s.records[i].coding.scale);
-    }
+    assert_int_equal(h.records.count, RECORDS);
+    for (unsigned i = 0; i < RECORDS; i++)
+        assert_same_record(&h.records.records[i], &s.header.records.records[i]);
+    assert_int_equal(h.records.run_count, 3);
+    assert_memory_equal(h.records.runs, s.header.records.runs,
+                        3 * sizeof(struct gather_run));
     assert_int_equal(h.segment_count, s.header.segment_count);
-    assert_int_equal(h.segments[3].size, 103);
-    assert_int_equal(h.segments[3].offset, 100);
-    assert_int_equal(h.segments[3].hash[0], 3);
-    assert_int_equal(h.coded_size, 100 + 103 + 106);
+    assert_int_equal(h.aux_count, 2);
+    assert_int_equal(h.segments[6].size, 106);
+    assert_int_equal(h.segments[6].offset, 50 + 50 + 103);
+    assert_int_equal(h.segments[6].hash[0], 6);
+    assert_int_equal(h.coded_size, 50 + 50 + 103 + 106 + 109);
     update_header_free(&h);
+    sample_deinit(&s);
     writer_deinit(&wr);
 }
 
@@ -150,11 +230,12 @@ static void every_truncation_is_refused(void **state)
         memcpy(copy, wr.data, cut);
         assert_int_not_equal(
             update_header_parse(bytes_of(copy, cut), &h, &diag), STATUS_OK);
-        assert_null(h.records);
+        assert_null(h.records.records);
         assert_true(diag.text[0] != 0);
         free(copy);
     }
     writer_deinit(&wr);
+    sample_deinit(&s);
 }
 
 /* Whatever is accepted has the one form that we write. */
@@ -190,6 +271,7 @@ static void changed_bytes_are_refused_or_written_back_alike(void **state)
     assert_true(accepted > 0);
     free(copy);
     writer_deinit(&wr);
+    sample_deinit(&s);
 }
 
 static void trailing_bytes_are_corrupt(void **state)
@@ -204,9 +286,10 @@ static void trailing_bytes_are_corrupt(void **state)
     assert_int_equal(update_header_parse(writer_view(&wr), &h, NULL),
                      STATUS_CORRUPT);
     writer_deinit(&wr);
+    sample_deinit(&s);
 }
 
-static void a_newer_version_is_unsupported_in_one_line(void **state)
+static void another_version_is_unsupported_in_one_line(void **state)
 {
     uint8_t bytes[] = {UPDATE_VERSION + 1, 9, 9, 9};
     struct update_header h;
@@ -217,6 +300,12 @@ static void a_newer_version_is_unsupported_in_one_line(void **state)
         update_header_parse(bytes_of(bytes, sizeof(bytes)), &h, &diag),
         STATUS_UNSUPPORTED);
     assert_non_null(strstr(diag.text, "newer"));
+    diag_reset(&diag);
+    bytes[0] = UPDATE_VERSION - 1;
+    assert_int_equal(
+        update_header_parse(bytes_of(bytes, sizeof(bytes)), &h, &diag),
+        STATUS_UNSUPPORTED);
+    assert_non_null(strstr(diag.text, "no longer read"));
     bytes[0] = 0;
     assert_int_equal(
         update_header_parse(bytes_of(bytes, sizeof(bytes)), &h, NULL),
@@ -252,24 +341,73 @@ static void sizes_above_their_limits_are_refused(void **state)
 
 static void a_directory_larger_than_the_bytes_left_is_refused(void **state)
 {
-    const struct fast_tables none = {0};
-    const struct update_record all = {.size = TREE_SIZE_MAX,
-                                      .mode = UPDATE_BYTES};
+    const struct coding_tables none = {0};
+    struct update_record all = {.size = TREE_SIZE_MAX, .mode = UPDATE_BYTES};
+    const struct record_list list = {.records = &all, .count = 1};
     struct update_header h;
     struct writer wr;
     (void)state;
     write_start(&wr, TREE_SIZE_MAX, 0);
-    fast_tables_write(&none, &wr);
-    record_list_write(&all, 1, TREE_SIZE_MAX, &wr);
+    coding_tables_write(&none, &wr);
+    record_list_write(&list, TREE_SIZE_MAX, &wr);
+    writer_varint(&wr, 0); /* auxiliary segments */
     assert_int_equal(update_header_parse(writer_view(&wr), &h, NULL),
                      STATUS_TRUNCATED);
     writer_deinit(&wr);
 }
 
+/* A full update of one block with these auxiliary segments. */
+static enum status parse_aux(uint64_t count, uint32_t written, uint32_t coded,
+                             struct update_header *h)
+{
+    const struct coding_tables none = {0};
+    struct update_record all = {.size = 65536, .mode = UPDATE_BYTES};
+    const struct record_list list = {.records = &all, .count = 1};
+    uint8_t hash[UPDATE_SEGMENT_HASH_BYTES] = {0};
+    struct writer wr;
+    write_start(&wr, 65536, 0);
+    coding_tables_write(&none, &wr);
+    record_list_write(&list, 65536, &wr);
+    writer_varint(&wr, count);
+    for (uint32_t i = 0; i <= written; i++) {
+        writer_varint(&wr, i < written ? coded : 5);
+        if (i == written || coded)
+            writer_bytes(&wr, hash, sizeof(hash));
+    }
+    enum status status = update_header_parse(writer_view(&wr), h, NULL);
+    writer_deinit(&wr);
+    return status;
+}
+
+static void auxiliary_segments_keep_to_their_limits(void **state)
+{
+    struct update_header h;
+    (void)state;
+    assert_int_equal(parse_aux(3, 3, 1, &h), STATUS_OK);
+    assert_int_equal(h.aux_count, 3);
+    assert_int_equal(h.segment_count, 4);
+    assert_int_equal(h.coded_size, 3 + 5);
+    update_header_free(&h);
+    /* One of no bytes; more than there can be; more than are there. */
+    assert_int_equal(parse_aux(3, 3, 0, &h), STATUS_CORRUPT);
+    assert_int_equal(parse_aux(UPDATE_AUX_MAX + 1, 3, 1, &h), STATUS_LIMIT);
+    assert_int_equal(parse_aux(UINT64_MAX, 3, 1, &h), STATUS_LIMIT);
+    assert_int_equal(parse_aux(UPDATE_AUX_MAX, 3, 1, &h), STATUS_TRUNCATED);
+    assert_int_equal(parse_aux(4, 3, 1, &h), STATUS_TRUNCATED);
+    assert_int_equal(parse_aux(2, 3, 1, &h), STATUS_CORRUPT);
+    /* Each too large; all together. */
+    assert_int_equal(parse_aux(1, 1, UPDATE_AUX_CODED_MAX + 1, &h),
+                     STATUS_LIMIT);
+    assert_int_equal(parse_aux(2, 2, 66000, &h), STATUS_LIMIT);
+    assert_int_equal(parse_aux(1, 1, 65536, &h), STATUS_OK);
+    update_header_free(&h);
+}
+
 static void an_update_larger_than_its_target_is_refused(void **state)
 {
-    const struct fast_tables none = {0};
-    const struct update_record all = {.size = 65536, .mode = UPDATE_BYTES};
+    const struct coding_tables none = {0};
+    struct update_record all = {.size = 65536, .mode = UPDATE_BYTES};
+    const struct record_list list = {.records = &all, .count = 1};
     uint8_t hash[UPDATE_SEGMENT_HASH_BYTES] = {0};
     static const struct {
         uint32_t coded;
@@ -282,8 +420,9 @@ static void an_update_larger_than_its_target_is_refused(void **state)
         struct update_header h;
         struct writer wr;
         write_start(&wr, 65536, 0);
-        fast_tables_write(&none, &wr);
-        record_list_write(&all, 1, 65536, &wr);
+        coding_tables_write(&none, &wr);
+        record_list_write(&list, 65536, &wr);
+        writer_varint(&wr, 0); /* auxiliary segments */
         writer_varint(&wr, cases[i].coded);
         writer_bytes(&wr, hash, sizeof(hash));
         assert_int_equal(update_header_parse(writer_view(&wr), &h, NULL),
@@ -310,20 +449,24 @@ static void a_base_outside_of_the_base_is_refused(void **state)
         struct update_header h;
         struct writer wr;
         sample_init(&s);
-        s.header.record_count = 0;
-        s.header.tables = NULL;
+        s.header.records.count = 0;
+        s.header.segments += s.header.aux_count;
+        s.header.segment_count -= s.header.aux_count;
+        s.header.aux_count = 0;
         s.header.base_size = i ? 1100000 : 1000000;
         sample_add(&s, cases[i].mode, 1000000, cases[i].offset, cases[i].size);
         sample_write(&s, &wr);
         assert_int_equal(update_header_parse(writer_view(&wr), &h, NULL),
                          STATUS_CORRUPT);
         writer_deinit(&wr);
+        sample_deinit(&s);
     }
 }
 
 static void unchanged_tensors_cost_at_most_two_bytes(void **state)
 {
     struct update_record list[200];
+    struct record_list records = {.records = list, .count = 100};
     struct writer one, many;
     uint64_t at = 0;
     (void)state;
@@ -337,8 +480,9 @@ static void unchanged_tensors_cost_at_most_two_bytes(void **state)
     }
     writer_init_heap(&one, 1000);
     writer_init_heap(&many, 1000);
-    record_list_write(list, 100, list[100].target_offset, &one);
-    record_list_write(list, 200, at, &many);
+    record_list_write(&records, list[100].target_offset, &one);
+    records.count = 200;
+    record_list_write(&records, at, &many);
     assert_true(many.size - one.size <= 2 * 100);
     writer_deinit(&one);
     writer_deinit(&many);
@@ -362,6 +506,30 @@ static void segments_cover_whole_blocks(void **state)
     assert_int_equal(count, 4);
 }
 
+static void auxiliary_segments_cover_nothing(void **state)
+{
+    struct update_header h = {.segment_log = 2, .aux_count = 3};
+    uint32_t first, count;
+    (void)state;
+    assert_int_equal(tree_shape_of(600000, &h.target), STATUS_OK);
+    h.segment_count = 3 + update_header_segment_count(&h.target, 2);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(update_segment_is_aux(&h, i));
+        assert_int_equal(update_segment_offset(&h, i), 0);
+        assert_int_equal(update_segment_target_size(&h, i), 0);
+        update_segment_blocks(&h, i, &first, &count);
+        assert_int_equal(count, 0);
+    }
+    assert_false(update_segment_is_aux(&h, 3));
+    assert_int_equal(update_segment_offset(&h, 3), 0);
+    assert_int_equal(update_segment_target_size(&h, 3), 262144);
+    assert_int_equal(update_segment_offset(&h, 5), 524288);
+    assert_int_equal(update_segment_target_size(&h, 5), 600000 - 524288);
+    update_segment_blocks(&h, 5, &first, &count);
+    assert_int_equal(first, 8);
+    assert_int_equal(count, 2);
+}
+
 static void update_files_must_be_exactly_as_long_as_they_say(void **state)
 {
     struct sample s;
@@ -371,7 +539,7 @@ static void update_files_must_be_exactly_as_long_as_they_say(void **state)
     sample_write(&s, &header);
     writer_init_heap(&wr, 1 << 20);
     update_file_write_head(&wr, writer_view(&header));
-    writer_reserve(&wr, 100 + 103 + 106);
+    writer_reserve(&wr, 50 + 50 + 103 + 106 + 109);
     assert_int_equal(writer_status(&wr), STATUS_OK);
     for (size_t size = 0; size < wr.size + 2; size++) {
         uint8_t *copy = calloc(1, size + 1);
@@ -386,6 +554,7 @@ static void update_files_must_be_exactly_as_long_as_they_say(void **state)
     }
     writer_deinit(&header);
     writer_deinit(&wr);
+    sample_deinit(&s);
 }
 
 int main(void)
@@ -395,13 +564,15 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(changed_bytes_are_refused_or_written_back_alike),
         cmocka_unit_test(trailing_bytes_are_corrupt),
-        cmocka_unit_test(a_newer_version_is_unsupported_in_one_line),
+        cmocka_unit_test(another_version_is_unsupported_in_one_line),
         cmocka_unit_test(sizes_above_their_limits_are_refused),
         cmocka_unit_test(a_directory_larger_than_the_bytes_left_is_refused),
         cmocka_unit_test(an_update_larger_than_its_target_is_refused),
         cmocka_unit_test(a_base_outside_of_the_base_is_refused),
         cmocka_unit_test(unchanged_tensors_cost_at_most_two_bytes),
         cmocka_unit_test(segments_cover_whole_blocks),
+        cmocka_unit_test(auxiliary_segments_cover_nothing),
+        cmocka_unit_test(auxiliary_segments_keep_to_their_limits),
         cmocka_unit_test(update_files_must_be_exactly_as_long_as_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

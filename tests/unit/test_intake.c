@@ -5,6 +5,7 @@
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/update.h"
+#include "tests/support/aux_update.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/depot.h"
 
@@ -209,6 +210,174 @@ static void intake_own_damaged_base_blames_nobody(void **state)
     two_deinit(&t);
 }
 
+/* The published update with three auxiliary segments before the others. */
+struct extended {
+    struct writer header, coded;
+    struct update_header parsed;
+    struct hash id;
+};
+
+static void extended_init(struct extended *e, struct two *t)
+{
+    const struct made_update *u = &t->p->updates[0];
+    struct writer coded;
+    writer_init_heap(&coded, 4 * SIZE);
+    writer_init_heap(&e->header, UPDATE_HEADER_MAX);
+    writer_init_heap(&e->coded, 4 * SIZE);
+    for (uint32_t i = 0; i < u->segment_count; i++) {
+        size_t size;
+        uint8_t *bytes = read_segment(t, 0, i, &size);
+        writer_bytes(&coded, bytes, size);
+        free(bytes);
+    }
+    assert_true(aux_update_extend(bytes_of(u->header, u->header_size),
+                                  writer_view(&coded), 3, 4000, 9, &e->header,
+                                  &e->coded));
+    writer_deinit(&coded);
+    assert_int_equal(
+        update_header_parse(writer_view(&e->header), &e->parsed, NULL),
+        STATUS_OK);
+    update_id(writer_view(&e->header), &e->id);
+}
+
+static void extended_deinit(struct extended *e)
+{
+    update_header_free(&e->parsed);
+    writer_deinit(&e->header);
+    writer_deinit(&e->coded);
+}
+
+static struct bytes extended_coded(const struct extended *e, uint32_t index)
+{
+    const struct update_segment *s = &e->parsed.segments[index];
+    return bytes_of(e->coded.data + s->offset, s->size);
+}
+
+/* damage: the first byte is changed. */
+static enum status extended_send(struct two *t, const struct extended *e,
+                                 uint32_t index, bool damage)
+{
+    struct bytes coded = extended_coded(e, index);
+    uint8_t *copy = malloc(coded.size + 1);
+    memcpy(copy, coded.data, coded.size);
+    copy[0] ^= damage;
+    struct intake_item item = {.kind = INTAKE_DECODE,
+                               .version = t->p->version,
+                               .update = e->id,
+                               .index = index,
+                               .first_block = 5, /* to be overwritten */
+                               .block_count = 5};
+    enum status status = depot_item(&t->to, &item, bytes_of(copy, coded.size));
+    free(copy);
+    return status;
+}
+
+static enum status extended_begin(struct two *t, const struct extended *e)
+{
+    struct intake_item item = {
+        .kind = INTAKE_PUT_HEADER, .version = t->p->version, .update = e->id};
+    enum status status = send_manifest(t);
+    return status ? status : depot_item(&t->to, &item, writer_view(&e->header));
+}
+
+static struct store_update extended_row(struct two *t, const struct extended *e)
+{
+    struct store_txn txn;
+    struct store_update row;
+    assert_int_equal(store_txn_begin(&txn, t->to.env, STORE_TXN_READ, NULL),
+                     STATUS_OK);
+    assert_int_equal(store_update_get(&txn, &e->id, &row), STATUS_OK);
+    store_txn_abort(&txn);
+    return row;
+}
+
+static void intake_keeps_auxiliary_segments(void **state)
+{
+    (void)state;
+    struct two t;
+    struct extended e;
+    two_init(&t);
+    extended_init(&e, &t);
+    assert_int_equal(extended_begin(&t, &e), STATUS_OK);
+    assert_int_equal(extended_row(&t, &e).segment_count,
+                     e.parsed.segment_count);
+    for (uint32_t i = 0; i < e.parsed.aux_count; i++) {
+        assert_int_equal(extended_send(&t, &e, i, true), STATUS_MISMATCH);
+        assert_int_equal(extended_row(&t, &e).held_count, i);
+        assert_int_equal(extended_send(&t, &e, i, false), STATUS_OK);
+        assert_int_equal(extended_row(&t, &e).held_count, i + 1);
+        assert_int_equal(have_count(&t), 0);
+        depot_restart(&t.to);
+    }
+    for (uint32_t i = e.parsed.aux_count; i < e.parsed.segment_count; i++)
+        assert_int_equal(extended_send(&t, &e, i, false), STATUS_OK);
+    assert_int_equal(complete(&t), STATUS_OK);
+    const struct store_update row = extended_row(&t, &e);
+    assert_true(store_update_complete(&row));
+    const struct activate_options options = {.uptime_s = 1};
+    uint64_t n;
+    assert_int_equal(
+        activate_version(&t.to.places, &t.p->version, &options, &n, NULL),
+        STATUS_OK);
+    assert_true(depot_runs(&t.to, "m", "m.bin", bytes_of(t.bytes, SIZE)));
+    extended_deinit(&e);
+    two_deinit(&t);
+}
+
+static void spoil(struct two *t, const struct extended *e, uint32_t index)
+{
+    struct store_txn txn;
+    assert_int_equal(store_txn_begin(&txn, t->to.env, STORE_TXN_WRITE, NULL),
+                     STATUS_OK);
+    assert_int_equal(store_segment_remove(&txn, &e->id, index), STATUS_OK);
+    assert_int_equal(store_segment_put(&txn, &e->id, index, bytes_of("x", 1)),
+                     STATUS_OK);
+    assert_int_equal(store_txn_commit(&txn), STATUS_OK);
+}
+
+static enum status read_aux(struct two *t, const struct extended *e,
+                            uint32_t index)
+{
+    struct content_aux aux;
+    struct writer out;
+    writer_init_heap(&out, UPDATE_AUX_CODED_MAX);
+    content_aux_init(&aux, &t->to.places, &e->id);
+    enum status status =
+        update_aux_read(&aux.aux, &e->parsed, index, &out, NULL);
+    if (!status)
+        assert_true(bytes_equal(writer_view(&out), extended_coded(e, index)));
+    writer_deinit(&out);
+    return status;
+}
+
+/* A segment that does not decode while the store's own auxiliary ones are
+ * spoilt or lacking is nobody's fault; what comes again takes their place. */
+static void intake_own_spoilt_auxiliary_segments_blame_nobody(void **state)
+{
+    (void)state;
+    struct two t;
+    struct extended e;
+    two_init(&t);
+    extended_init(&e, &t);
+    assert_int_equal(extended_begin(&t, &e), STATUS_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(read_aux(&t, &e, i), STATUS_NOT_FOUND);
+        assert_int_equal(extended_send(&t, &e, i, false), STATUS_OK);
+        assert_int_equal(read_aux(&t, &e, i), STATUS_OK);
+    }
+    assert_int_equal(extended_send(&t, &e, 3, true), STATUS_MISMATCH);
+    spoil(&t, &e, 1);
+    assert_int_equal(read_aux(&t, &e, 1), STATUS_MISMATCH);
+    assert_int_equal(extended_send(&t, &e, 3, true), STATUS_NOT_FOUND);
+    assert_int_equal(extended_send(&t, &e, 1, false), STATUS_OK);
+    assert_int_equal(read_aux(&t, &e, 1), STATUS_OK);
+    assert_int_equal(extended_send(&t, &e, 3, true), STATUS_MISMATCH);
+    assert_int_equal(extended_send(&t, &e, 3, false), STATUS_OK);
+    assert_int_equal(extended_row(&t, &e).held_count, 4);
+    extended_deinit(&e);
+    two_deinit(&t);
+}
+
 static void intake_batch_commits_in_order(void **state)
 {
     (void)state;
@@ -262,6 +431,8 @@ int main(void)
         cmocka_unit_test(intake_resumes_after_a_kill),
         cmocka_unit_test(intake_damaged_segments_leave_nothing),
         cmocka_unit_test(intake_own_damaged_base_blames_nobody),
+        cmocka_unit_test(intake_keeps_auxiliary_segments),
+        cmocka_unit_test(intake_own_spoilt_auxiliary_segments_blame_nobody),
         cmocka_unit_test(intake_batch_commits_in_order),
         cmocka_unit_test(intake_full_store_is_an_answer),
     };

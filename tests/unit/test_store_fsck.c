@@ -6,6 +6,7 @@
 #include "codec/update/update_enc.h"
 #include "store/cursor.h"
 #include "store/key.h"
+#include "tests/support/aux_update.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/tmpstore.h"
 
@@ -241,6 +242,34 @@ struct made {
     struct store_update row;
 };
 
+/* With two auxiliary segments before the others. */
+static void take_update(struct made *made, struct bytes header,
+                        struct bytes coded)
+{
+    struct writer all;
+    struct update_header parsed;
+    writer_init_heap(&all, 4 << 20);
+    writer_init_heap(&made->header, UPDATE_HEADER_MAX);
+    assert_true(
+        aux_update_extend(header, coded, 2, 5000, 1, &made->header, &all));
+    assert_int_equal(
+        update_header_parse(writer_view(&made->header), &parsed, NULL),
+        STATUS_OK);
+    assert_int_equal(parsed.aux_count, 2);
+    made->row.segment_count = parsed.segment_count;
+    made->row.coded_size = made->header.size + parsed.coded_size;
+    update_id(writer_view(&made->header), &made->row.id);
+    for (uint32_t i = 0; i < parsed.segment_count; i++) {
+        const struct update_segment *segment = &parsed.segments[i];
+        uint8_t *copy = malloc(segment->size + 1u);
+        assert_non_null(copy);
+        memcpy(copy, all.data + segment->offset, segment->size);
+        made->segments[i] = bytes_of(copy, segment->size);
+    }
+    update_header_free(&parsed);
+    writer_deinit(&all);
+}
+
 static void make_update(struct made *made)
 {
     static uint8_t base[2500000];
@@ -254,6 +283,7 @@ static void make_update(struct made *made)
     struct source from = source_of_bytes(bytes_of(base, sizeof(base)));
     struct source to = source_of_bytes(bytes_of(target, sizeof(target)));
     struct update_enc_params params = {.base = &from, .target = &to};
+    struct writer header, all;
     assert_int_equal(update_enc_new(&params, &enc), STATUS_OK);
     assert_int_equal(update_enc_plan(enc, NULL, NULL), STATUS_OK);
     made->row =
@@ -263,20 +293,17 @@ static void make_update(struct made *made)
                               .model = "real",
                               .segment_count = update_enc_segment_count(enc)};
     assert_true(made->row.segment_count <= 64);
+    writer_init_heap(&all, 4 << 20);
+    writer_init_heap(&header, UPDATE_HEADER_MAX);
     for (uint32_t i = 0; i < made->row.segment_count; i++) {
         assert_int_equal(update_enc_segment(enc, i, &coded), STATUS_OK);
-        uint8_t *copy = malloc(coded.size + 1);
-        assert_non_null(copy);
-        if (coded.size)
-            memcpy(copy, coded.data, coded.size);
-        made->segments[i] = bytes_of(copy, coded.size);
-        made->row.coded_size += coded.size;
+        writer_bytes(&all, coded.data, coded.size);
     }
-    writer_init_heap(&made->header, UPDATE_HEADER_MAX);
-    assert_int_equal(update_enc_header(enc, &made->header), STATUS_OK);
+    assert_int_equal(update_enc_header(enc, &header), STATUS_OK);
     update_enc_free(enc);
-    made->row.coded_size += made->header.size;
-    update_id(writer_view(&made->header), &made->row.id);
+    take_update(made, writer_view(&header), writer_view(&all));
+    writer_deinit(&header);
+    writer_deinit(&all);
 }
 
 static void made_free(struct made *made)

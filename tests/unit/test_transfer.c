@@ -24,7 +24,8 @@
 
 struct fake_update {
     int base, target; /* versions; base -1: none */
-    uint32_t segs;
+    uint32_t segs;    /* auxiliary ones included */
+    uint32_t aux;     /* of these: the first ones */
     uint32_t size[SEGS_MAX];
     uint8_t header[2048];
     size_t header_size;
@@ -86,6 +87,8 @@ struct fake_node {
     bool withholds;    /* sends headers, but no segment, and makes nothing */
     uint64_t estimate; /* what it says of any pair; 0: as all */
     enum status fault; /* of DECODE, once */
+    enum status late_fault; /* likewise, but of what is not auxiliary */
+    bool lies_in_aux;       /* its auxiliary segments are wrong */
     uint64_t complete_at[VERSIONS_MAX];
     bool refuses_manifest;
     uint64_t data_in, sent_data;
@@ -108,6 +111,8 @@ struct world {
     size_t heap_count, heap_cap;
     uint64_t delay_min, delay_max;
     bool close_struck;
+    uint32_t aux;          /* auxiliary segments of updates added from now on */
+    uint32_t aux_size;     /* about; 0: 30,000 */
     int made_size_percent; /* of a made update against the target */
     uint64_t estimate;     /* what hosts say of any pair; 0: nothing */
 };
@@ -169,8 +174,9 @@ static uint32_t block_count(const struct fake_version *v)
     return (uint32_t)((v->size + 65535) / 65536);
 }
 
-/* A header: u8 has base, base, tree, size, segment log, per segment size and
- * hash. Segments are of 1 << log blocks. */
+/* A header: u8 has base, base, tree, size, segment log, counts of segments and
+ * auxiliary ones, per segment size and hash. Segments are of 1 << log blocks.
+ */
 static void write_header(struct world *w, struct fake_update *u, uint8_t log)
 {
     struct writer wr;
@@ -182,6 +188,7 @@ static void write_header(struct world *w, struct fake_update *u, uint8_t log)
     writer_le64(&wr, w->versions[u->target].size);
     writer_u8(&wr, log);
     writer_le32(&wr, u->segs);
+    writer_le32(&wr, u->aux);
     for (uint32_t i = 0; i < u->segs; i++) {
         uint8_t hash[16] = {0};
         uint8_t *bytes = malloc(u->size[i] + 1u);
@@ -206,12 +213,15 @@ static int add_update(struct world *w, int base, int target, uint64_t bytes,
     uint32_t span = 1u << log;
     u->base = base;
     u->target = target;
-    u->segs = (block_count(&w->versions[target]) + span - 1) / span;
+    uint32_t count = (block_count(&w->versions[target]) + span - 1) / span;
+    u->aux = w->aux;
+    u->segs = u->aux + count;
     assert_true(u->segs <= SEGS_MAX);
-    for (uint32_t i = 0; i < u->segs; i++)
-        u->size[i] = empty && i % empty == empty - 1
-                         ? 0
-                         : (uint32_t)(bytes / u->segs) + i;
+    for (uint32_t i = 0; i < u->aux; i++)
+        u->size[i] = (w->aux_size ? w->aux_size : 30000) + i;
+    for (uint32_t i = 0; i < count; i++)
+        u->size[u->aux + i] =
+            empty && i % empty == empty - 1 ? 0 : (uint32_t)(bytes / count) + i;
     write_header(w, u, log);
     return w->update_count++;
 }
@@ -236,6 +246,7 @@ static enum status fake_read_header(void *ctx, struct bytes header,
     out->size = reader_le64(&rd);
     out->segment_log = reader_u8(&rd);
     out->segment_count = reader_le32(&rd);
+    out->aux_count = reader_le32(&rd);
     if (out->segment_count > SEGS_MAX)
         return STATUS_LIMIT;
     out->segments = calloc(SEGS_MAX, sizeof *out->segments);
@@ -483,6 +494,14 @@ static enum status do_decode(struct fake_node *n, const struct node_action *a)
         n->fault = STATUS_OK;
         return fault;
     }
+    bool aux = a->index < u->aux;
+    if (n->late_fault && !aux) {
+        enum status fault = n->late_fault;
+        n->late_fault = STATUS_OK;
+        return fault;
+    }
+    for (uint32_t i = 0; i < u->aux && !aux && u->size[a->index]; i++)
+        assert_true(n->segs[ui][i]); /* what the others need is here */
     if (u->base >= 0)
         assert_true(n->complete[u->base]);
     if (u->base >= 0 && n->bad_base[u->base])
@@ -495,8 +514,9 @@ static enum status do_decode(struct fake_node *n, const struct node_action *a)
     if (u->poisoned)
         return STATUS_MISMATCH;
     uint32_t blocks = block_count(&w->versions[vi]);
-    uint32_t span = (blocks + u->segs - 1) / u->segs;
-    for (uint32_t b = a->index * span; b < (a->index + 1) * span; b++)
+    uint32_t count = u->segs - u->aux, span = (blocks + count - 1) / count;
+    uint32_t first = aux ? blocks : (a->index - u->aux) * span;
+    for (uint32_t b = first; b < first + span; b++)
         if (b < blocks)
             n->blocks[vi][b] = 1;
     n->segs[ui][a->index] = 1;
@@ -547,7 +567,7 @@ static void do_read_segment(struct fake_node *n, const struct node_action *a,
     }
     *out = malloc(n->w->updates[u].size[a->index] + 1u);
     segment_bytes(&n->w->updates[u], a->index, *out);
-    if (n->liar)
+    if (n->liar || (n->lies_in_aux && a->index < n->w->updates[u].aux))
         (*out)[0] ^= 1;
     r->bytes = bytes_of(*out, n->w->updates[u].size[a->index]);
 }
@@ -764,6 +784,23 @@ static void hold_version(struct world *w, int node, int v)
                      STATUS_OK);
 }
 
+/* Without its first lacking segments. */
+static void hold_some(struct world *w, int node, int u, uint32_t lacking)
+{
+    struct fake_node *n = &w->nodes[node];
+    const struct fake_update *up = &w->updates[u];
+    uint8_t bits[SEGS_MAX / 8] = {0};
+    n->header[u] = true;
+    for (uint32_t i = lacking; i < up->segs; i++) {
+        n->segs[u][i] = 1;
+        bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << i % 8);
+    }
+    assert_int_equal(
+        transfer_hold_update(n->t, bytes_of(up->header, up->header_size),
+                             bytes_of(bits, (up->segs + 7) / 8), w->now),
+        STATUS_OK);
+}
+
 static void hold_update(struct world *w, int node, int u)
 {
     struct fake_node *n = &w->nodes[node];
@@ -794,12 +831,13 @@ static uint64_t received(const struct world *w, int node)
 #define MODEL_SIZE  1700000u
 #define UPDATE_SIZE 750000u
 
-/* Node 0 has versions 0 and 1 and the update between them; all others have 0
- * and want 1. */
+/* Node 0 has versions 0 and 1 and the update between them, which has up to
+ * three auxiliary segments as the seed says; all others have 0 and want 1. */
 static struct world *crowd_new(uint64_t seed, int nodes, bool linked)
 {
     struct world *w = world_new(seed, nodes);
     int v0 = add_version(w, MODEL_SIZE), v1 = add_version(w, MODEL_SIZE);
+    w->aux = seed % 4;
     int u = add_update(w, v0, v1, UPDATE_SIZE, 2, 0);
     learn_everywhere(w, v0);
     for (int i = 0; i < nodes; i++)
@@ -1617,6 +1655,291 @@ static void transfer_answers_busy_over_the_quotas(void **state)
     world_free(w);
 }
 
+/* ---- Auxiliary segments. ---- */
+
+/* Eight of 100 KB before twelve others, a thin line. */
+static struct world *aux_new(uint64_t seed, int nodes)
+{
+    struct world *w = world_new(seed, nodes);
+    w->aux = 8;
+    w->aux_size = 100000;
+    for (int v = 0; v < 2; v++) {
+        learn_everywhere(w, add_version(w, 3000000));
+        hold_version(w, 0, v);
+    }
+    for (int i = 1; i < nodes; i++)
+        hold_version(w, i, 0);
+    hold_update(w, 0, add_update(w, 0, 1, 1200000, 2, 0));
+    w->nodes[0].rate = 2000000;
+    return w;
+}
+
+static void transfer_spreads_auxiliary_segments_like_others(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = aux_new(seed, 6);
+        w->nodes[0].rate = 0;
+        join_all(w);
+        want_all(w, 1);
+        run_for(w, 30 * SEC);
+        assert_true(all_complete(w, 1));
+        assert_lean(w, 0);
+        assert_true(w->nodes[0].sent_data <=
+                    update_bytes(&w->updates[0]) * 3 / 2);
+        world_free(w);
+    }
+}
+
+static void transfer_does_not_wait_for_slow_auxiliary_segments(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct world *w = aux_new(seed, 4);
+        join_all(w);
+        hold_version(w, 3, 1);
+        hold_update(w, 3, 0);
+        w->nodes[3].rate = 20000; /* 5 s for one */
+        uint64_t start = w->now;
+        want(w, 1, 1);
+        want(w, 2, 1);
+        run_for(w, 60 * SEC);
+        for (int i = 1; i < 3; i++) {
+            assert_true(w->nodes[i].complete[1]);
+            assert_true(w->nodes[i].complete_at[1] < start + 12 * SEC);
+            assert_int_equal(w->nodes[i].twice, 0);
+        }
+        world_free(w);
+    }
+}
+
+/* Killed while auxiliary segments come in: those that are here stay. */
+static void transfer_resumes_amid_auxiliary_segments(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(31, 2);
+    w->nodes[0].rate = 1000000;
+    join_all(w);
+    want(w, 1, 1);
+    run_for(w, 500 * MS);
+    struct fake_node *n = &w->nodes[1];
+    const struct fake_update *u = &w->updates[0];
+    unsigned held = 0;
+    uint8_t segs[8] = {0};
+    for (uint32_t s = 0; s < u->segs; s++) {
+        segs[s / 8] = (uint8_t)(segs[s / 8] | n->segs[0][s] << s % 8);
+        held += n->segs[0][s];
+    }
+    assert_in_range(held, 1, u->aux - 1);
+    cut(w, 0, 1);
+    transfer_free(n->t);
+    n->epoch++;
+    start_node(w, 1);
+    learn(w, 1, 0);
+    learn(w, 1, 1);
+    hold_version(w, 1, 0);
+    assert_int_equal(transfer_hold_version(n->t, &w->versions[1].id, false,
+                                           (struct bytes){NULL, 0}, w->now),
+                     STATUS_OK);
+    assert_int_equal(
+        transfer_hold_update(n->t, bytes_of(u->header, u->header_size),
+                             bytes_of(segs, (u->segs + 7) / 8), w->now),
+        STATUS_OK);
+    want(w, 1, 1);
+    join(w, 0, 1);
+    run_for(w, 10 * SEC);
+    assert_true(n->complete[1]);
+    struct transfer_counters c;
+    transfer_counters(n->t, &c);
+    assert_int_equal(c.segments_in, u->segs - held);
+    world_free(w);
+}
+
+/* One peer has the segments of blocks, another the auxiliary ones, and comes
+ * later. */
+static void transfer_gets_auxiliary_segments_from_another_peer(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(32, 3);
+    transfer_drop_update(w->nodes[0].t, &w->updates[0].id);
+    memset(w->nodes[0].segs[0], 0, SEGS_MAX);
+    transfer_name(w->nodes[0].t, &w->versions[1].id, false); /* no making */
+    hold_some(w, 0, 0, w->updates[0].aux);
+    join(w, 0, 1);
+    want(w, 1, 1);
+    run_for(w, 20 * SEC);
+    struct transfer_info info;
+    assert_true(transfer_info(w->nodes[1].t, &w->versions[1].id, &info));
+    assert_int_equal(info.blocks_done, 0);
+    hold_version(w, 2, 1);
+    hold_update(w, 2, 0);
+    transfer_name(w->nodes[2].t, &w->versions[1].id, false);
+    join(w, 1, 2);
+    run_for(w, 40 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    assert_int_equal(w->nodes[1].strikes[0] + w->nodes[1].strikes[2], 0);
+    world_free(w);
+}
+
+static void transfer_strikes_for_wrong_auxiliary_segments(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(33, 3);
+    join_all(w);
+    hold_version(w, 2, 1);
+    hold_update(w, 2, 0);
+    w->nodes[2].lies_in_aux = true;
+    want(w, 1, 1);
+    run_for(w, 30 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    assert_true(w->nodes[1].strikes[2] > 0);
+    assert_int_equal(w->nodes[1].strikes[0], 0);
+    world_free(w);
+}
+
+/* What arrives while auxiliary segments lack waits, within bounds; when the
+ * peer that shows them never sends them, another way is taken. */
+static void transfer_does_not_wait_for_ever_for_auxiliary_segments(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(34, 4);
+    w->aux = 2;
+    w->aux_size = 1000;
+    int v = add_version(w, 3000000), u = add_update(w, 0, v, 20u << 20, 0, 0);
+    learn_everywhere(w, v);
+    w->nodes[0].rate = 100000000;
+    for (int i = 0; i < 4; i++)
+        transfer_name(w->nodes[i].t, &w->versions[v].id, false);
+    hold_version(w, 0, v);
+    hold_some(w, 0, u, w->updates[u].aux);
+    hold_version(w, 2, v);
+    hold_update(w, 2, u);
+    w->nodes[2].withholds = true;
+    join(w, 0, 1);
+    join(w, 1, 2);
+    want(w, 1, v);
+    run_for(w, 4 * SEC);
+    assert_in_range(w->nodes[1].data_in, 500000, 5u << 20);
+    run_for(w, 40 * SEC);
+    assert_in_range(w->nodes[1].data_in, 500000, 40u << 20);
+    assert_false(w->nodes[1].complete[v]);
+    w->aux = 0;
+    hold_version(w, 3, v);
+    hold_update(w, 3, add_update(w, -1, v, 24u << 20, 0, 0));
+    join(w, 1, 3);
+    run_for(w, 120 * SEC);
+    assert_true(w->nodes[1].complete[v]);
+    world_free(w);
+}
+
+/* 800 KB of auxiliary segments and 600 KB of others against 1 MB of another
+ * update: which one is taken depends on how many of the former are held. */
+static void transfer_counts_missing_auxiliary_segments(void **state)
+{
+    (void)state;
+    static const unsigned helds[] = {0, 2, 8};
+    for (unsigned k = 0; k < 3; k++) {
+        unsigned held = helds[k];
+        struct world *w = world_new(37, 2);
+        for (int v = 0; v < 2; v++) {
+            learn_everywhere(w, add_version(w, MODEL_SIZE));
+            hold_version(w, 0, v);
+        }
+        hold_version(w, 1, 0);
+        transfer_name(w->nodes[0].t, &w->versions[1].id, false);
+        w->aux = 8;
+        w->aux_size = 100000;
+        int a = add_update(w, 0, 1, 600000, 2, 0);
+        w->aux = 0;
+        int b = add_update(w, -1, 1, 1000000, 2, 0);
+        hold_update(w, 0, a);
+        hold_update(w, 0, b);
+        struct fake_node *n = &w->nodes[1];
+        uint8_t bits[2] = {(uint8_t)((1u << held) - 1), 0};
+        memset(n->segs[a], 1, held);
+        n->header[a] = true;
+        assert_int_equal(
+            transfer_hold_update(
+                n->t, bytes_of(w->updates[a].header, w->updates[a].header_size),
+                bytes_of(bits, sizeof bits), w->now),
+            STATUS_OK);
+        join_all(w);
+        want(w, 1, 1);
+        run_for(w, 10 * SEC);
+        assert_true(n->complete[1]);
+        assert_int_equal(n->header[b], held < 8);
+        struct transfer_counters c;
+        transfer_counters(n->t, &c);
+        assert_int_equal(c.segments_in, held < 8 ? w->updates[b].segs
+                                                 : w->updates[a].segs - held);
+        world_free(w);
+    }
+}
+
+/* Our own store lost or spoilt them. */
+static void transfer_fetches_spoilt_auxiliary_segments_again(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(35, 2);
+    join_all(w);
+    w->nodes[1].late_fault = STATUS_NOT_FOUND;
+    want(w, 1, 1);
+    run_for(w, 10 * SEC);
+    assert_false(w->nodes[1].complete[1]);
+    assert_int_equal(w->nodes[1].strikes[0], 0);
+    run_for(w, 80 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    for (uint32_t i = 0; i < w->updates[0].aux; i++)
+        assert_int_equal(w->nodes[1].decoded[0][i], 2);
+    world_free(w);
+}
+
+/* Complete by another update, with some auxiliary segments of the first. */
+static void transfer_offers_what_it_has_of_an_update_it_left(void **state)
+{
+    (void)state;
+    struct world *w = aux_new(36, 3);
+    w->nodes[0].rate = 1000000;
+    join(w, 0, 1);
+    want(w, 1, 1);
+    run_for(w, 500 * MS);
+    assert_true(w->nodes[1].segs[0][0] + w->nodes[1].segs[0][7] > 0 ||
+                w->nodes[1].data_in > 200000);
+    w->aux = 0;
+    hold_version(w, 2, 1);
+    transfer_name(w->nodes[2].t, &w->versions[1].id, false);
+    hold_update(w, 2, add_update(w, -1, 1, 300000, 2, 0));
+    cut(w, 0, 1);
+    join(w, 1, 2);
+    run_for(w, 60 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    unsigned held = 0;
+    for (uint32_t i = 0; i < w->updates[0].segs; i++)
+        held += w->nodes[1].segs[0][i];
+    assert_in_range(held, 1, w->updates[0].segs - 1);
+    struct parcel *p = calloc(1, sizeof *p);
+    struct parcel *reply = calloc(1, sizeof *reply);
+    uint8_t buf[16384];
+    p->type = MESSAGE_ASK;
+    p->u.ask.ask = 77;
+    p->u.ask.what = PARCEL_ASK_VERSION;
+    p->u.ask.id = w->versions[1].id;
+    p->u.ask.base_count = 1;
+    p->u.ask.bases[0] = w->versions[0].tree;
+    inject(w, 2, 1, p);
+    assert_true(take_reply(w, 1, 2, reply, buf));
+    assert_int_equal(reply->type, MESSAGE_OFFER);
+    bool partial = false;
+    for (size_t i = 0; i < reply->u.offer.update_count; i++)
+        partial = partial || (reply->u.offer.updates[i].partial &&
+                              hash_equal(&reply->u.offer.updates[i].update,
+                                         &w->updates[0].id));
+    assert_true(partial);
+    free(p);
+    free(reply);
+    world_free(w);
+}
+
 static void transfer_learns_within_limits(void **state)
 {
     (void)state;
@@ -1682,6 +2005,16 @@ int main(void)
         cmocka_unit_test(transfer_does_not_walk_through_a_no_to_everything),
         cmocka_unit_test(transfer_answers_no_to_what_it_does_not_know),
         cmocka_unit_test(transfer_answers_busy_over_the_quotas),
+        cmocka_unit_test(transfer_spreads_auxiliary_segments_like_others),
+        cmocka_unit_test(transfer_does_not_wait_for_slow_auxiliary_segments),
+        cmocka_unit_test(transfer_resumes_amid_auxiliary_segments),
+        cmocka_unit_test(transfer_gets_auxiliary_segments_from_another_peer),
+        cmocka_unit_test(transfer_strikes_for_wrong_auxiliary_segments),
+        cmocka_unit_test(
+            transfer_does_not_wait_for_ever_for_auxiliary_segments),
+        cmocka_unit_test(transfer_counts_missing_auxiliary_segments),
+        cmocka_unit_test(transfer_fetches_spoilt_auxiliary_segments_again),
+        cmocka_unit_test(transfer_offers_what_it_has_of_an_update_it_left),
         cmocka_unit_test(transfer_learns_within_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,11 @@
 #include "codec/update/update_enc.h"
 
 #include "codec/base/rng.h"
+#include "tests/support/aux_update.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/tiny_model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct content {
@@ -119,9 +121,11 @@ static void check(const struct content *base, const struct content *target,
                   const struct made *made)
 {
     struct update_dec *dec;
+    struct aux_place place = {&made->header, writer_view(&made->coded), 0};
+    struct update_aux aux = aux_place_of(&place);
     uint8_t *out = malloc(UPDATE_SEGMENT_SIZE_MAX);
     assert_int_equal(
-        update_dec_new(&made->header, base ? &base->source : NULL, &dec),
+        update_dec_new(&made->header, base ? &base->source : NULL, &aux, &dec),
         STATUS_OK);
     for (uint32_t i = made->header.segment_count; i-- > 0;) {
         size_t size = update_segment_target_size(&made->header, i);
@@ -246,6 +250,163 @@ static void another_dtype_round_trips(void **state)
     const struct tiny_tensor new[] = {NET(DTYPE_BF16, 0, 0, 0)};
     (void)state;
     round_trip_models(old, 7, new, 7);
+}
+
+/* bf16 of an f32 is its upper half, rounded: what the base says to the bit. */
+static void a_cast_takes_next_to_nothing(void **state)
+{
+    const struct tiny_tensor old[] = {{"x", DTYPE_F32, 100, 80, 1, 0, 0, 0}};
+    const struct tiny_tensor new[] = {{"x", DTYPE_BF16, 100, 80, 1, 0, 0, 0}};
+    struct content base, target;
+    (void)state;
+    content_model(&base, old, 1);
+    content_model(&target, new, 1);
+    const uint8_t *from = base.data + base.model->tensors[0].offset;
+    uint8_t *to = target.data + target.model->tensors[0].offset;
+    for (size_t i = 0; i < 8000; i++) {
+        uint32_t bits = load_le32(from + 4 * i);
+        bits += 0x7fff + (bits >> 16 & 1);
+        store_le16(to + 2 * i, (uint16_t)(bits >> 16));
+    }
+    assert_in_range(round_trip(&base, &target), 1, 250);
+    content_free(&base);
+    content_free(&target);
+}
+
+/* A tensor of 4 bits an element, some of which change by one. */
+static void content_packed(struct content *c, const char *dtype,
+                           unsigned changes)
+{
+    static const char form[] = "{\"w\":{\"dtype\":\"%s\",\"shape\":[100,160],"
+                               "\"data_offsets\":[0,8000]}}";
+    char json[sizeof(form) + 8];
+    uint8_t data[8000];
+    size_t size;
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, 17);
+    struct rng rng = rng_from_seeded(&seeded);
+    rng_fill(&rng, data, sizeof(data));
+    for (unsigned i = 0; i < changes; i++) {
+        uint8_t *at = &data[rng_below(&rng, sizeof(data))];
+        *at = (uint8_t)(i % 2 ? *at ^ 0x10 : *at ^ 0x01);
+    }
+    snprintf(json, sizeof(json), form, dtype);
+    uint8_t *file = tiny_file_new(json, data, sizeof(data), &size);
+    assert_non_null(file);
+    content_take(c, file, size, "m.safetensors");
+    assert_int_equal(c->model->tensor_count, 1);
+}
+
+static void elements_of_four_bits_come_back(void **state)
+{
+    static const char *const dtypes[] = {"I4", "U4", "F4"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct content base, target;
+        content_packed(&base, dtypes[i], 0);
+        content_packed(&target, dtypes[i], 800);
+        /* 5 % of 16,000 changed by one: 0.34 bits an element. */
+        assert_in_range(round_trip(&base, &target), 500, 1000);
+        round_trip(NULL, &target);
+        content_free(&base);
+        content_free(&target);
+    }
+}
+
+/* Adds the product of a column and a row to a matrix. */
+static void add_product(struct content *c, uint32_t rows, uint32_t columns)
+{
+    uint8_t *data = c->data + c->model->tensors[0].offset;
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < columns; j++) {
+            uint8_t *at = data + 4 * ((size_t)i * columns + j);
+            uint32_t bits = load_le32(at);
+            float value;
+            memcpy(&value, &bits, 4);
+            value +=
+                1e-3f * (float)(int)(i % 17 - 8) * (float)(int)(j % 13 - 6);
+            memcpy(&bits, &value, 4);
+            store_le32(at, bits);
+        }
+}
+
+static void a_change_of_low_rank_takes_little(void **state)
+{
+    const struct tiny_tensor net[] = {{"w", DTYPE_F32, 512, 512, 1, 0, 0, 0}};
+    struct content base, target;
+    struct made made, plain;
+    (void)state;
+    content_model(&base, net, 1);
+    content_model(&target, net, 1);
+    add_product(&target, 512, 512);
+    struct update_enc_params params = {
+        .base = &base.source,
+        .target = &target.source,
+        .base_model = base.model,
+        .target_model = target.model,
+        .max_rank = UPDATE_RANK_MAX,
+    };
+    make_with(&params, &made);
+    check(&base, &target, &made);
+    assert_true(made.header.aux_count > 0);
+    params.max_rank = 0;
+    make_with(&params, &plain);
+    check(&base, &target, &plain);
+    assert_int_equal(plain.header.aux_count, 0);
+    assert_true(made_size(&made) < made_size(&plain) / 4);
+    made_free(&made);
+    made_free(&plain);
+    content_free(&base);
+    content_free(&target);
+}
+
+/* Runs tasks last to first: whatever order is allowed. */
+static void run_backwards(void *ctx, unsigned count,
+                          void (*task)(void *arg, unsigned index), void *arg)
+{
+    unsigned *most = ctx;
+    *most = count > *most ? count : *most;
+    while (count--)
+        task(arg, count);
+}
+
+static void the_number_of_threads_changes_no_byte(void **state)
+{
+    const struct tiny_tensor old[] = {{"a", DTYPE_F32, 512, 600, 1, 0, 0, 0},
+                                      {"b", DTYPE_BF16, 512, 600, 2, 0, 0, 0},
+                                      {"c", DTYPE_F32, 512, 600, 3, 0, 0, 0}};
+    const struct tiny_tensor new[] = {
+        {"a", DTYPE_F32, 512, 600, 1, 1e-3, 7, 0},
+        {"b", DTYPE_BF16, 512, 600, 2, 1e-2, 8, 0},
+        {"c", DTYPE_F32, 512, 600, 3, 1e-3, 9, 3}};
+    struct content base, target;
+    struct made one, many;
+    unsigned most = 0;
+    const struct parallel parallel = {run_backwards, &most, 3};
+    (void)state;
+    content_model(&base, old, 3);
+    content_model(&target, new, 3);
+    add_product(&target, 512, 600);
+    struct update_enc_params params = {
+        .base = &base.source,
+        .target = &target.source,
+        .base_model = base.model,
+        .target_model = target.model,
+        .max_rank = UPDATE_RANK_MAX,
+    };
+    make_with(&params, &one);
+    params.parallel = &parallel;
+    make_with(&params, &many);
+    assert_int_equal(most, 3);
+    assert_int_equal(one.header_bytes.size, many.header_bytes.size);
+    assert_memory_equal(one.header_bytes.data, many.header_bytes.data,
+                        one.header_bytes.size);
+    assert_int_equal(one.coded.size, many.coded.size);
+    assert_memory_equal(one.coded.data, many.coded.data, one.coded.size);
+    made_free(&one);
+    made_free(&many);
+    content_free(&base);
+    content_free(&target);
 }
 
 static void every_bit_pattern_comes_back(void **state)
@@ -557,10 +718,11 @@ static void the_decoder_wants_the_right_base(void **state)
     content_opaque(&target, "hello", 5);
     make(&base, &target, UPDATE_EFFORT_FAST, &over);
     make(NULL, &target, UPDATE_EFFORT_FAST, &full);
-    assert_int_equal(update_dec_new(&over.header, NULL, &dec), STATUS_BAD_BASE);
-    assert_int_equal(update_dec_new(&over.header, &target.source, &dec),
+    assert_int_equal(update_dec_new(&over.header, NULL, NULL, &dec),
                      STATUS_BAD_BASE);
-    assert_int_equal(update_dec_new(&full.header, &base.source, &dec),
+    assert_int_equal(update_dec_new(&over.header, &target.source, NULL, &dec),
+                     STATUS_BAD_BASE);
+    assert_int_equal(update_dec_new(&full.header, &base.source, NULL, &dec),
                      STATUS_BAD_BASE);
     made_free(&over);
     made_free(&full);
@@ -604,7 +766,7 @@ static void torture(const struct content *base, const struct content *target,
     struct rng rng = rng_from_seeded(&seeded);
     make(base, target, UPDATE_EFFORT_SMALL, &made);
     assert_int_equal(
-        update_dec_new(&made.header, base ? &base->source : NULL, &dec),
+        update_dec_new(&made.header, base ? &base->source : NULL, NULL, &dec),
         STATUS_OK);
     struct bytes coded = made_segment(&made, 0);
     uint8_t *copy = malloc(coded.size + 1);
@@ -655,7 +817,7 @@ static void a_segment_without_its_hash_is_not_looked_at(void **state)
     content_model(&target, new, 7);
     make(NULL, &target, UPDATE_EFFORT_FAST, &made);
     uint8_t *out = malloc(target.size);
-    assert_int_equal(update_dec_new(&made.header, NULL, &dec), STATUS_OK);
+    assert_int_equal(update_dec_new(&made.header, NULL, NULL, &dec), STATUS_OK);
     struct bytes coded = made_segment(&made, 0);
     for (size_t i = 0; i < coded.size; i += coded.size / 50 + 1) {
         diag_reset(&diag);
@@ -711,7 +873,7 @@ static void changed_headers_never_yield_a_wrong_block(void **state)
                                 NULL))
             continue;
         if (h.target.size == target.size &&
-            !update_dec_new(&h, &base.source, &dec)) {
+            !update_dec_new(&h, &base.source, NULL, &dec)) {
             enum status status = update_dec_segment(
                 dec, 0, made_segment(&made, 0), out, target.size, NULL);
             tree_leaf(bytes_of(out, target.size), &leaf);
@@ -746,6 +908,10 @@ int main(void)
         cmocka_unit_test(few_changed_values_take_little),
         cmocka_unit_test(changed_structures_round_trip),
         cmocka_unit_test(another_dtype_round_trips),
+        cmocka_unit_test(a_cast_takes_next_to_nothing),
+        cmocka_unit_test(elements_of_four_bits_come_back),
+        cmocka_unit_test(a_change_of_low_rank_takes_little),
+        cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(every_bit_pattern_comes_back),
         cmocka_unit_test(lost_columns_are_found_in_the_old_tensor),
         cmocka_unit_test(odd_contents_round_trip),

@@ -87,18 +87,20 @@ static enum status decode(const struct pair *pair, struct bytes file,
 {
     struct source source = source_of_bytes(file);
     struct update_file update;
+    struct update_aux aux = update_file_aux(&update);
     struct update_dec *dec = NULL;
     uint8_t coded[20000];
     struct bytes view;
     enum status status = update_file_open(&source, &update, NULL);
+    uint32_t first = update.header.aux_count;
     if (!status)
-        status = update_dec_new(&update.header, &pair->source[0], &dec);
+        status = update_dec_new(&update.header, &pair->source[0], &aux, &dec);
     if (!status)
-        status = update_file_segment(&update, 0, coded, &view);
+        status = update_file_segment(&update, first, coded, &view);
     if (!status)
         status = update_dec_segment(
-            dec, 0, view, out, update_segment_target_size(&update.header, 0),
-            NULL);
+            dec, first, view, out,
+            update_segment_target_size(&update.header, first), NULL);
     update_dec_free(dec);
     update_file_close(&update);
     return status;

@@ -1,0 +1,213 @@
+/* The coder of each record is chosen when it is added, by what its histograms
+ * cost at best: so the static tables are made for the records that use them. */
+#include "codec/lossless/coding_plan.h"
+
+#include <stdlib.h>
+
+/* The adaptive coder is some ten times slower: it must save 1 in so many. */
+#define PLAN_SMALL_GAIN 40u
+
+struct coding_stats {
+    enum coding_speed speed;
+    enum coding_kind kind; /* of the coder with static tables */
+    struct fast_stats *fast;
+    struct narrow_stats *narrow;
+    struct small_stats *small;
+};
+
+struct coding_stats *coding_stats_new(enum coding_speed speed)
+{
+    struct coding_stats *stats = calloc(1, sizeof(*stats));
+    if (stats)
+        stats->speed = speed;
+    return stats;
+}
+
+void coding_stats_free(struct coding_stats *stats)
+{
+    if (!stats)
+        return;
+    fast_stats_free(stats->fast);
+    narrow_stats_free(stats->narrow);
+    small_stats_free(stats->small);
+    free(stats);
+}
+
+static bool stats_small(const struct coding_stats *stats)
+{
+    return stats->speed != CODING_SPEED_FAST;
+}
+
+enum status coding_stats_reset(struct coding_stats *stats, enum dtype dtype,
+                               uint64_t columns)
+{
+    (void)coding_kind_of(dtype, &stats->kind);
+    bool fast = stats->kind == CODING_FAST;
+    bool narrow = stats->kind == CODING_NARROW;
+    if (fast && !stats->fast)
+        stats->fast = fast_stats_new();
+    if (narrow && !stats->narrow)
+        stats->narrow = narrow_stats_new();
+    if (stats_small(stats) && !stats->small)
+        stats->small = small_stats_new();
+    if ((fast && !stats->fast) || (narrow && !stats->narrow) ||
+        (stats_small(stats) && !stats->small))
+        return STATUS_NO_MEMORY;
+    if (fast)
+        fast_stats_reset(stats->fast, dtype);
+    if (narrow)
+        narrow_stats_reset(stats->narrow, dtype);
+    if (stats_small(stats))
+        small_stats_reset(stats->small, dtype, columns);
+    return STATUS_OK;
+}
+
+void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
+                      const uint8_t *lost, const uint8_t *target,
+                      size_t elem_count)
+{
+    if (stats->kind == CODING_FAST)
+        fast_stats_add(stats->fast, pred, target, elem_count);
+    if (stats->kind == CODING_NARROW)
+        narrow_stats_add(stats->narrow, pred, lost, target, elem_count);
+    if (stats_small(stats))
+        small_stats_add(stats->small, pred, lost, target, elem_count);
+}
+
+/* What each coder would take; UINT64_MAX for one that is not considered. */
+struct prices {
+    uint64_t fixed;
+    uint64_t small;
+    struct small_coding coding;
+};
+
+static void stats_prices(const struct coding_stats *stats, struct prices *out)
+{
+    *out = (struct prices){.small = UINT64_MAX};
+    out->fixed = stats->kind == CODING_FAST
+                     ? fast_plan_estimate(stats->fast)
+                     : narrow_plan_estimate(stats->narrow);
+    if (stats_small(stats))
+        out->small = small_plan(stats->small, &out->coding);
+}
+
+static bool prefer_small(const struct coding_stats *stats,
+                         const struct prices *prices)
+{
+    uint64_t gain = stats->speed == CODING_SPEED_SMALL
+                        ? 0
+                        : prices->fixed / PLAN_SMALL_GAIN;
+    return prices->small < prices->fixed - gain;
+}
+
+uint64_t coding_stats_bits(const struct coding_stats *stats)
+{
+    struct prices prices;
+    stats_prices(stats, &prices);
+    return prefer_small(stats, &prices) ? prices.small : prices.fixed;
+}
+
+uint64_t coding_stats_changed(const struct coding_stats *stats)
+{
+    return stats->kind == CODING_FAST ? fast_stats_changed(stats->fast)
+                                      : narrow_stats_changed(stats->narrow);
+}
+
+/* Where a record's coding is: in the plan of its coder. */
+struct plan_entry {
+    enum coding_kind kind;
+    size_t index; /* CODING_FAST, CODING_NARROW */
+    struct small_coding small;
+    uint64_t small_bits;
+};
+
+struct coding_plan {
+    struct fast_plan *fast;
+    struct narrow_plan *narrow;
+    struct plan_entry *entries;
+    size_t count, cap;
+};
+
+struct coding_plan *coding_plan_new(void)
+{
+    struct coding_plan *plan = calloc(1, sizeof(*plan));
+    if (!plan)
+        return NULL;
+    plan->fast = fast_plan_new();
+    plan->narrow = narrow_plan_new();
+    if (plan->fast && plan->narrow)
+        return plan;
+    coding_plan_free(plan);
+    return NULL;
+}
+
+void coding_plan_free(struct coding_plan *plan)
+{
+    if (!plan)
+        return;
+    fast_plan_free(plan->fast);
+    narrow_plan_free(plan->narrow);
+    free(plan->entries);
+    free(plan);
+}
+
+static enum status plan_grow(struct coding_plan *plan)
+{
+    if (plan->count < plan->cap)
+        return STATUS_OK;
+    size_t cap = plan->cap ? 2 * plan->cap : 64;
+    struct plan_entry *more = realloc(plan->entries, cap * sizeof(*more));
+    if (!more)
+        return STATUS_NO_MEMORY;
+    plan->entries = more;
+    plan->cap = cap;
+    return STATUS_OK;
+}
+
+enum status coding_plan_add(struct coding_plan *plan,
+                            const struct coding_stats *stats, size_t *index)
+{
+    struct prices prices;
+    enum status status = plan_grow(plan);
+    if (status)
+        return status;
+    stats_prices(stats, &prices);
+    struct plan_entry *entry = &plan->entries[plan->count];
+    *entry = (struct plan_entry){.kind = stats->kind};
+    if (prefer_small(stats, &prices)) {
+        entry->kind = CODING_SMALL;
+        entry->small = prices.coding;
+        entry->small_bits = prices.small;
+    } else if (stats->kind == CODING_FAST) {
+        status = fast_plan_add(plan->fast, stats->fast, &entry->index);
+    } else {
+        status = narrow_plan_add(plan->narrow, stats->narrow, &entry->index);
+    }
+    if (!status)
+        *index = plan->count++;
+    return status;
+}
+
+enum status coding_plan_solve(struct coding_plan *plan,
+                              struct coding_tables *tables)
+{
+    enum status status = fast_plan_solve(plan->fast, &tables->fast);
+    return status ? status : narrow_plan_solve(plan->narrow, &tables->narrow);
+}
+
+uint64_t coding_plan_coding(const struct coding_plan *plan, size_t index,
+                            struct coding *coding)
+{
+    const struct plan_entry *entry = &plan->entries[index];
+    memset(coding, 0, sizeof(*coding));
+    coding->kind = entry->kind;
+    switch (entry->kind) {
+    case CODING_FAST:
+        return fast_plan_coding(plan->fast, entry->index, &coding->fast);
+    case CODING_NARROW:
+        return narrow_plan_coding(plan->narrow, entry->index, &coding->narrow);
+    default:
+        coding->small = entry->small;
+        return entry->small_bits;
+    }
+}

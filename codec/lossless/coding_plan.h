@@ -1,0 +1,57 @@
+/* Chooses the coder and its parameters for each record of an update.
+ *
+ *   for each record: coding_stats_reset, coding_stats_add in pieces, then
+ *   coding_plan_add; after the last one coding_plan_solve, which yields the
+ *   tables, and coding_plan_coding for each record. */
+#ifndef CODEC_LOSSLESS_CODING_PLAN_H
+#define CODEC_LOSSLESS_CODING_PLAN_H
+
+#include "codec/lossless/coding.h"
+
+enum coding_speed {
+    CODING_SPEED_AUTO, /* small where it is clearly smaller */
+    CODING_SPEED_FAST, /* decodes at the speed of memory */
+    CODING_SPEED_SMALL /* fewest bytes */
+};
+
+/* Statistics of one record under the coders that the speed allows, up to 1.5
+ * MiB, made for reuse. NULL: no memory. */
+struct coding_stats;
+struct coding_stats *coding_stats_new(enum coding_speed speed);
+void coding_stats_free(struct coding_stats *stats);
+
+/* Starts a record; coding_kind_of must know dtype. columns: elements a row, or
+ * 0. NO_MEMORY. */
+enum status coding_stats_reset(struct coding_stats *stats, enum dtype dtype,
+                               uint64_t columns) MUST_CHECK;
+
+/* Adds elements, given their predictions (all or none have one). */
+void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
+                      const uint8_t *lost, const uint8_t *target,
+                      size_t elem_count);
+
+/* About the bits that what was added takes; UINT64_MAX: no memory. */
+uint64_t coding_stats_bits(const struct coding_stats *stats);
+
+/* Elements that differ from their prediction; all, without one. */
+uint64_t coding_stats_changed(const struct coding_stats *stats);
+
+/* NULL: no memory. */
+struct coding_plan;
+struct coding_plan *coding_plan_new(void);
+void coding_plan_free(struct coding_plan *plan);
+
+/* Adds the record in stats; *index counts from 0. NO_MEMORY. */
+enum status coding_plan_add(struct coding_plan *plan,
+                            const struct coding_stats *stats, size_t *index)
+    MUST_CHECK;
+
+/* NO_MEMORY. */
+enum status coding_plan_solve(struct coding_plan *plan,
+                              struct coding_tables *tables) MUST_CHECK;
+
+/* The coding of a record, after coding_plan_solve, and its bits. */
+uint64_t coding_plan_coding(const struct coding_plan *plan, size_t index,
+                            struct coding *coding);
+
+#endif
