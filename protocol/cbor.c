@@ -241,7 +241,7 @@ struct bytes cbor_read_text_max(struct reader *rd, size_t max)
 }
 
 /* Each counted thing takes at least item_bytes of what is left. */
-static size_t cbor_check_count(struct reader *rd, uint64_t count, size_t max,
+static size_t cbor_check_count(struct reader *rd, uint64_t count, uint64_t max,
                                size_t item_bytes)
 {
     if (count > max)
@@ -277,7 +277,7 @@ static void cbor_check_item(struct reader *rd, unsigned depth);
 static void cbor_check_map(struct reader *rd, uint64_t pairs, unsigned depth)
 {
     struct bytes last = {NULL, 0};
-    size_t left = cbor_check_count(rd, pairs, SIZE_MAX, 2);
+    size_t left = cbor_check_count(rd, pairs, UINT64_MAX, 2);
     for (; left && !rd->status; left--) {
         struct bytes key = {rd->pos, 0};
         cbor_check_item(rd, depth);
@@ -291,7 +291,7 @@ static void cbor_check_map(struct reader *rd, uint64_t pairs, unsigned depth)
 
 static void cbor_check_array(struct reader *rd, uint64_t items, unsigned depth)
 {
-    size_t left = cbor_check_count(rd, items, SIZE_MAX, 1);
+    size_t left = cbor_check_count(rd, items, UINT64_MAX, 1);
     for (; left && !rd->status; left--)
         cbor_check_item(rd, depth);
 }
