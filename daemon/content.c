@@ -433,10 +433,157 @@ enum status content_open(const struct places *places, const struct hash *tree,
     return open_at(places, tree, job, CONTENT_CHAIN_MAX, out, diag);
 }
 
+/* ---- Looking. ---- */
+
+/* Updates that a look goes through, the last one from nothing or plain. */
+#define LOOK_CHAIN_MAX 3u
+
+struct content_lazy {
+    const struct places *places;
+    struct hash update;
+    struct update_header header;
+    struct content_aux aux;
+    struct content *base;
+    struct update_dec *dec;
+    struct decode_buffers buf;
+    uint32_t index; /* of the segment in buf.plain; UINT32_MAX: none */
+};
+
+static void lazy_free(struct content_lazy *lazy)
+{
+    if (!lazy)
+        return;
+    update_dec_free(lazy->dec);
+    update_header_free(&lazy->header);
+    content_close(lazy->base);
+    free(lazy->buf.coded);
+    free(lazy->buf.plain);
+    free(lazy);
+}
+
+static enum status lazy_read(void *ctx, uint64_t offset, void *out, size_t size)
+{
+    struct content_lazy *lazy = ctx;
+    const struct update_header *header = &lazy->header;
+    unsigned log = header->target.block_log + header->segment_log;
+    uint8_t *to = out;
+    while (size) {
+        uint32_t index = header->aux_count + (uint32_t)(offset >> log);
+        size_t skip = (size_t)(offset & (((uint64_t)1 << log) - 1));
+        if (index >= header->segment_count ||
+            skip >= update_segment_target_size(header, index))
+            return STATUS_TRUNCATED;
+        if (index != lazy->index) {
+            lazy->index = UINT32_MAX;
+            enum status status =
+                decode_one(lazy->places, &lazy->update, lazy->dec, header,
+                           index, NULL, &lazy->buf, NULL);
+            if (status)
+                return status;
+            lazy->index = index;
+        }
+        size_t left = update_segment_target_size(header, index) - skip;
+        size_t now = size < left ? size : left;
+        memcpy(to, lazy->buf.plain + skip, now);
+        to += now;
+        offset += now;
+        size -= now;
+    }
+    return STATUS_OK;
+}
+
+static enum status look_at(const struct places *places, const struct hash *tree,
+                           unsigned depth, struct content **out,
+                           struct diag *diag);
+
+static enum status lazy_open(const struct places *places,
+                             const struct chosen *chosen, unsigned depth,
+                             struct content *content, struct diag *diag)
+{
+    struct content_lazy *lazy = calloc(1, sizeof(*lazy));
+    enum status status = STATUS_NO_MEMORY;
+    if (!lazy)
+        return status;
+    lazy->places = places;
+    lazy->update = chosen->id;
+    lazy->index = UINT32_MAX;
+    lazy->buf = (struct decode_buffers){malloc(UPDATE_SEGMENT_CODED_MAX),
+                                        malloc(UPDATE_SEGMENT_SIZE_MAX)};
+    content_aux_init(&lazy->aux, places, &chosen->id);
+    if (lazy->buf.coded && lazy->buf.plain)
+        status = load_header(places, &chosen->id, &lazy->header, diag);
+    if (!status && chosen->has_base)
+        status = look_at(places, &chosen->base, depth, &lazy->base, diag);
+    if (!status)
+        status = update_dec_new(&lazy->header,
+                                lazy->base ? &lazy->base->source : NULL,
+                                &lazy->aux.aux, &lazy->dec);
+    if (status) {
+        lazy_free(lazy);
+        return status;
+    }
+    content->lazy = lazy;
+    content->source =
+        (struct source){lazy_read, lazy, lazy->header.target.size};
+    return STATUS_OK;
+}
+
+/* From nothing first, the way with the fewest segments to decode. */
+static enum status look_through(const struct places *places, unsigned depth,
+                                struct content *content, struct diag *diag)
+{
+    struct choice choice;
+    enum status status = find_updates(places, &content->tree, &choice, diag);
+    if (status)
+        return status;
+    for (int over = 0; over < 2; over++)
+        for (size_t i = 0; i < choice.count; i++) {
+            if (choice.list[i].has_base != (over != 0) || (over && !depth))
+                continue;
+            status = lazy_open(places, &choice.list[i], over ? depth - 1 : 0,
+                               content, diag);
+            if (status != STATUS_NOT_FOUND)
+                return status;
+        }
+    return STATUS_NOT_FOUND;
+}
+
+static enum status look_at(const struct places *places, const struct hash *tree,
+                           unsigned depth, struct content **out,
+                           struct diag *diag)
+{
+    *out = NULL;
+    struct content *content = calloc(1, sizeof(*content));
+    if (!content)
+        return STATUS_NO_MEMORY;
+    content->tree = *tree;
+    content->scratch = -1;
+    enum status status = look_up(places, content, diag);
+    if (!status && content->files)
+        content->source = fileset_source(content->files);
+    else if (!status && tree_is_empty(tree))
+        content->source = source_of_bytes(bytes_of("", 0));
+    else if (!status)
+        status = look_through(places, depth, content, diag);
+    if (status)
+        content_close(content);
+    else
+        *out = content;
+    return status;
+}
+
+enum status content_open_look(const struct places *places,
+                              const struct hash *tree, struct content **out,
+                              struct diag *diag)
+{
+    return look_at(places, tree, LOOK_CHAIN_MAX - 1, out, diag);
+}
+
 void content_close(struct content *content)
 {
     if (!content)
         return;
+    lazy_free(content->lazy);
     fileset_free(content->files);
     if (content->scratch >= 0)
         close(content->scratch);
@@ -458,7 +605,7 @@ static enum status make_paths(struct content *content)
         return STATUS_NO_MEMORY;
     for (size_t i = 0; i < m->file_count; i++) {
         struct bytes path = m->files[i].path;
-        content->paths[i] = strndup((const char *)path.data, path.size);
+        content->paths[i] = bytes_to_text(path);
         if (!content->paths[i])
             return STATUS_NO_MEMORY;
     }

@@ -20,9 +20,10 @@ struct content {
     bool has_manifest;        /* of a version with this tree; else one file */
     struct manifest manifest; /* views of manifest_bytes */
     uint8_t *manifest_bytes;
-    char **paths;          /* of its files; made by content_model */
-    struct fileset *files; /* of a plain copy, or NULL */
-    int scratch;           /* of a made one, or -1; the whole content */
+    char **paths;              /* of its files; made by content_model */
+    struct fileset *files;     /* of a plain copy, or NULL */
+    int scratch;               /* of a made one, or -1; the whole content */
+    struct content_lazy *lazy; /* decodes what is read, or NULL */
 };
 
 /* Opens the content of a tree. job may be NULL: its cancellation ends the work
@@ -35,6 +36,14 @@ enum status content_open(const struct places *places, const struct hash *tree,
                          struct job *job, struct content **out,
                          struct diag *diag) MUST_CHECK;
 void content_close(struct content *content);
+
+/* As content_open for a reader of few places: what lies in no files is not
+ * made, each read decodes the segment it needs, of an update from nothing if
+ * there is one, else over at most two others. NOT_FOUND also where that does
+ * not suffice. */
+enum status content_open_look(const struct places *places,
+                              const struct hash *tree, struct content **out,
+                              struct diag *diag) MUST_CHECK;
 
 /* Its tensors; model_free it before content_close. */
 enum status content_model(struct content *content, struct model **out,

@@ -123,8 +123,7 @@ static enum status set_of_files(const char *dir,
         struct part *part = &set->parts[i];
         part->offset = files[i].offset;
         part->length = files[i].length;
-        part->path =
-            strndup((const char *)files[i].path.data, files[i].path.size);
+        part->path = bytes_to_text(files[i].path);
         status = part->path ? fn(set, part, diag) : STATUS_NO_MEMORY;
         set->size += part->length;
     }

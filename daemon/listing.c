@@ -28,7 +28,7 @@ static enum status listing_add(struct listing *listing, struct bytes path,
     if (listing->count == LISTING_FILES_MAX || size > UINT64_MAX / 2 ||
         listing->size > UINT64_MAX / 2)
         return STATUS_LIMIT;
-    char *copy = strndup((const char *)path.data, path.size);
+    char *copy = bytes_to_text(path);
     if (!copy)
         return STATUS_NO_MEMORY;
     listing->files[listing->count++] = (struct listing_file){copy, size};

@@ -42,6 +42,8 @@ struct loop_op {
     op_id op;
     enum node_action_kind kind;
     struct hash version, update, base, tree;
+    bool has_base;
+    enum update_speed speed;
     uint32_t index;
     char model[STORE_NAME_MAX + 1];
     uint64_t uptime_s;
@@ -50,9 +52,10 @@ struct loop_op {
     struct diag diag;
     uint8_t *bytes;
     size_t size;
+    uint64_t estimate;
     struct hash forgotten[FORGOTTEN_MAX];
     size_t forgotten_count;
-    bool shallow; /* our own idea: a full update where chains grow long */
+    bool shallow; /* our own idea: another update where chains grow long */
     bool made;
 };
 
@@ -325,6 +328,13 @@ static void note_forgotten(void *ctx, const struct hash *version)
         op->forgotten[op->forgotten_count++] = *version;
 }
 
+static struct make_pair op_pair(const struct loop_op *op)
+{
+    return (struct make_pair){.base = op->has_base ? &op->base : NULL,
+                              .target = &op->tree,
+                              .speed = op->speed};
+}
+
 static void op_run(struct job *job)
 {
     struct loop_op *op = (struct loop_op *)job;
@@ -337,10 +347,14 @@ static void op_run(struct job *job)
         op->size = made.header_size;
     } else if (op->kind == NODE_ACTION_MAKE) {
         struct made_update made;
-        op->status = make_update_between(places, &op->base, &op->tree,
-                                         op->uptime_s, job, &made, &op->diag);
+        const struct make_pair pair = op_pair(op);
+        op->status = make_update_between(places, &pair, op->uptime_s, job,
+                                         &made, &op->diag);
         op->bytes = made.header;
         op->size = made.header_size;
+    } else if (op->kind == NODE_ACTION_ESTIMATE) {
+        const struct make_pair pair = op_pair(op);
+        op->status = make_estimate(places, &pair, &op->estimate);
     } else if (op->kind == NODE_ACTION_ACTIVATE) {
         const struct activate_options options = {.ctx = op,
                                                  .job = job,
@@ -359,14 +373,14 @@ static void shallow_submit(struct loop *loop, const struct hash *version);
 static void shallow_done(struct loop *loop, const struct loop_op *op)
 {
     if (op->status && op->status != STATUS_CLOSED)
-        log_debug(&loop->log, "no full update was made: %s %s",
+        log_debug(&loop->log, "no update for fewer steps was made: %s %s",
                   status_text(op->status), op->diag.text);
     if (!op->made || !loop->node)
         return;
     enum status status =
         node_add_update(loop->node, bytes_of(op->bytes, op->size));
     if (status)
-        log_debug(&loop->log, "a full update was not taken: %s",
+        log_debug(&loop->log, "an update for fewer steps was not taken: %s",
                   status_text(status));
 }
 
@@ -381,6 +395,11 @@ static void op_done(struct job *job)
     if (op->status && op->kind == NODE_ACTION_ACTIVATE)
         log_warn(&loop->log, "%s cannot be put in place: %s", op->model,
                  op->diag.text[0] ? op->diag.text : status_text(op->status));
+    if (op->kind == NODE_ACTION_ESTIMATE) {
+        log_debug(&loop->log, "an update that could be made: %s, %llu bytes",
+                  status_text(op->status), (unsigned long long)op->estimate);
+        malloc_trim(0);
+    }
     if (op->kind == NODE_ACTION_ACTIVATE || op->kind == NODE_ACTION_MAKE) {
         note_space(loop, op->status, op->diag.text);
         if (!loop->beat_due_gc_ns && !op->status)
@@ -395,6 +414,7 @@ static void op_done(struct job *job)
         const struct node_result result = {
             .status = op->status,
             .bytes = bytes_of(op->bytes, op->status ? 0 : op->size),
+            .estimate = op->estimate,
             .cpu_ns = job->cpu_ns};
         node_done(loop->node, op->op, &result, uv_hrtime());
     }
@@ -438,13 +458,15 @@ static void submit_op(struct loop *loop, const struct node_action *a)
     op->version = a->version;
     op->update = a->update;
     op->base = a->base;
+    op->has_base = a->has_base;
+    op->speed = a->speed;
     op->tree = a->tree;
     op->index = a->index;
     op->uptime_s = loop_uptime_s(loop);
     snprintf(op->model, sizeof(op->model), "%s", a->text ? a->text : "");
     op->job.run = op_run;
     op->job.done = op_done;
-    if (a->kind == NODE_ACTION_MAKE)
+    if (a->kind == NODE_ACTION_MAKE || a->kind == NODE_ACTION_ESTIMATE)
         op->job.lanes = JOB_LANE_LONG;
     else if (a->kind == NODE_ACTION_ACTIVATE)
         op->job.lanes = JOB_LANE_PLACE;
@@ -510,6 +532,7 @@ static void perform(struct loop *loop, const struct node_action *a)
     case NODE_ACTION_READ_HEADER:
     case NODE_ACTION_READ_SEGMENT:
     case NODE_ACTION_MAKE:
+    case NODE_ACTION_ESTIMATE:
     case NODE_ACTION_ACTIVATE:
         submit_op(loop, a);
         return;

@@ -1,6 +1,7 @@
 /* The encoder, from sources to the store. */
 #include "daemon/make.h"
 
+#include "codec/update/estimate.h"
 #include "daemon/fs.h"
 #include "store/segment.h"
 #include "store/update.h"
@@ -205,6 +206,15 @@ static void ends_close(struct ends *ends)
     content_close(ends->target);
 }
 
+static enum status ends_parse(struct ends *ends)
+{
+    enum status status = STATUS_OK;
+    if (ends->base)
+        status = content_model(ends->base, &ends->base_model, NULL);
+    return status ? status
+                  : content_model(ends->target, &ends->target_model, NULL);
+}
+
 static enum status ends_open(const struct places *places,
                              const struct hash *base, const struct hash *target,
                              struct job *job, struct ends *out,
@@ -215,43 +225,81 @@ static enum status ends_open(const struct places *places,
         status = content_open(places, base, job, &out->base, diag);
     if (!status)
         status = content_open(places, target, job, &out->target, diag);
-    if (!status && base)
-        status = content_model(out->base, &out->base_model, NULL);
-    if (!status)
-        status = content_model(out->target, &out->target_model, NULL);
-    return status;
+    return status ? status : ends_parse(out);
+}
+
+/* How the update from one end to the other is made while somebody waits. */
+static struct update_enc_params ends_params(const struct ends *ends,
+                                            enum update_speed speed)
+{
+    const struct content *base = ends->base;
+    return (struct update_enc_params){
+        .base = base ? &base->source : NULL,
+        .target = &ends->target->source,
+        .base_model = ends->base_model,
+        .target_model = ends->target_model,
+        .base_leaves =
+            base && base->has_manifest ? base->manifest.leaves : NULL,
+        .target_leaves = ends->target->manifest.leaves,
+        .effort = UPDATE_EFFORT_FAST,
+        .speed = speed,
+        .max_rank = MAKE_RANK,
+    };
+}
+
+/* bytes_max: as struct make_input's. */
+static enum status ends_make(const struct places *places,
+                             const struct ends *ends, enum update_speed speed,
+                             uint64_t bytes_max, uint64_t uptime_s,
+                             struct job *job, struct made_update *out,
+                             struct diag *diag)
+{
+    char model[STORE_NAME_MAX + 1] = "";
+    if (!ends->target->has_manifest)
+        return STATUS_NOT_FOUND;
+    struct bytes name = ends->target->manifest.model;
+    memcpy(model, name.data,
+           name.size < sizeof(model) ? name.size : sizeof(model) - 1);
+    const struct make_input input = {
+        .params = ends_params(ends, speed),
+        .model = model,
+        .uptime_s = uptime_s,
+        .bytes_max = bytes_max,
+    };
+    return make_update(places, &input, job, out, diag);
 }
 
 enum status make_update_between(const struct places *places,
-                                const struct hash *base,
-                                const struct hash *target, uint64_t uptime_s,
+                                const struct make_pair *pair, uint64_t uptime_s,
                                 struct job *job, struct made_update *out,
                                 struct diag *diag)
 {
     struct ends ends = {.base = NULL};
-    char model[STORE_NAME_MAX + 1] = "";
     memset(out, 0, sizeof(*out));
-    enum status status = ends_open(places, base, target, job, &ends, diag);
+    enum status status =
+        ends_open(places, pair->base, pair->target, job, &ends, diag);
+    if (!status)
+        status =
+            ends_make(places, &ends, pair->speed, 0, uptime_s, job, out, diag);
+    ends_close(&ends);
+    return status;
+}
+
+enum status make_estimate(const struct places *places,
+                          const struct make_pair *pair, uint64_t *bytes)
+{
+    struct ends ends = {.base = NULL};
+    enum status status =
+        content_open_look(places, pair->target, &ends.target, NULL);
+    if (!status && pair->base)
+        status = content_open_look(places, pair->base, &ends.base, NULL);
+    if (!status)
+        status = ends_parse(&ends);
     if (!status && !ends.target->has_manifest)
         status = STATUS_NOT_FOUND;
     if (!status) {
-        struct bytes name = ends.target->manifest.model;
-        memcpy(model, name.data,
-               name.size < sizeof(model) ? name.size : sizeof(model) - 1);
-        const struct make_input input = {
-            .params = {.base = base ? &ends.base->source : NULL,
-                       .target = &ends.target->source,
-                       .base_model = ends.base_model,
-                       .target_model = ends.target_model,
-                       .base_leaves = base && ends.base->has_manifest
-                                          ? ends.base->manifest.leaves
-                                          : NULL,
-                       .target_leaves = ends.target->manifest.leaves,
-                       .effort = UPDATE_EFFORT_FAST},
-            .model = model,
-            .uptime_s = uptime_s,
-        };
-        status = make_update(places, &input, job, out, diag);
+        const struct update_enc_params params = ends_params(&ends, pair->speed);
+        status = update_estimate(&params, bytes);
     }
     ends_close(&ends);
     return status;
@@ -274,35 +322,48 @@ static bool note_realising(void *ctx, const struct store_version *version)
     return !depth->has_update;
 }
 
-/* Steps down to a full update; more than MAKE_DEPTH_MAX when there is none. */
-static enum status depth_of(struct store_txn *txn, const struct hash *tree,
-                            unsigned *steps)
+/* What a version is made of. */
+struct chain {
+    struct hash tree; /* its own */
+    unsigned steps;   /* down to a full update */
+    bool has_root;
+    struct hash root; /* what the full update yields */
+};
+
+/* Without a full update in reach there is no root. */
+static enum status chain_walk(struct store_txn *txn, struct chain *chain)
 {
-    struct hash at = *tree;
-    for (*steps = 0; *steps <= MAKE_DEPTH_MAX; (*steps)++) {
+    struct hash at = chain->tree;
+    for (chain->steps = 0; chain->steps <= CONTENT_CHAIN_MAX; chain->steps++) {
         struct depth depth = {.has_update = false};
         struct store_update update;
         enum status status =
             store_version_each_of_tree(txn, &at, note_realising, &depth);
         if (!status && !depth.has_update) {
-            *steps = MAKE_DEPTH_MAX + 1;
+            chain->steps = CONTENT_CHAIN_MAX + 1;
             return STATUS_OK;
         }
         if (!status)
             status = store_update_get(txn, &depth.update, &update);
-        if (status || !update.has_base)
+        if (status)
             return status;
+        if (!update.has_base) {
+            chain->has_root = true;
+            chain->root = at;
+            return STATUS_OK;
+        }
         at = update.base;
     }
     return STATUS_OK;
 }
 
 static enum status look_at(const struct places *places,
-                           const struct hash *version, struct hash *tree,
-                           unsigned *steps, struct diag *diag)
+                           const struct hash *version, struct chain *chain,
+                           struct diag *diag)
 {
     struct store_txn txn;
     struct store_version row;
+    memset(chain, 0, sizeof(*chain));
     enum status status =
         store_txn_begin(&txn, places->env, STORE_TXN_READ, diag);
     if (status)
@@ -310,9 +371,9 @@ static enum status look_at(const struct places *places,
     status = store_version_get(&txn, version, &row);
     if (!status && row.state < STORE_VERSION_COMPLETE)
         status = STATUS_NOT_FOUND;
-    *tree = row.tree;
+    chain->tree = row.tree;
     if (!status)
-        status = depth_of(&txn, tree, steps);
+        status = chain_walk(&txn, chain);
     store_txn_abort(&txn);
     return status;
 }
@@ -334,19 +395,50 @@ static enum status realise_by(const struct places *places,
     return store_txn_commit(&txn);
 }
 
+/* One over the root, when that is clearly smaller than a full one: it takes a
+ * step more, and its base has to stay. */
+static enum status make_over_root(const struct places *places,
+                                  const struct chain *chain, uint64_t uptime_s,
+                                  struct job *job, struct made_update *out)
+{
+    struct ends ends = {.base = NULL};
+    struct diag ignored = {""};
+    uint64_t full = 0;
+    if (!chain->has_root)
+        return STATUS_NOT_FOUND;
+    enum status status =
+        ends_open(places, &chain->root, &chain->tree, job, &ends, &ignored);
+    if (!status && !ends.target->has_manifest)
+        status = STATUS_NOT_FOUND;
+    if (!status) {
+        struct update_enc_params params = ends_params(&ends, UPDATE_SPEED_AUTO);
+        params.base = NULL;
+        params.base_model = NULL;
+        params.base_leaves = NULL;
+        status = update_estimate(&params, &full);
+    }
+    if (!status)
+        status = ends_make(places, &ends, UPDATE_SPEED_AUTO, full / 3 * 2 + 1,
+                           uptime_s, job, out, &ignored);
+    ends_close(&ends);
+    return status;
+}
+
 enum status make_shallow(const struct places *places,
                          const struct hash *version, uint64_t uptime_s,
                          struct job *job, bool *made, struct made_update *out,
                          struct diag *diag)
 {
-    struct hash tree;
-    unsigned steps = 0;
+    struct chain chain;
     *made = false;
     memset(out, 0, sizeof(*out));
-    enum status status = look_at(places, version, &tree, &steps, diag);
-    if (status || steps <= MAKE_DEPTH_MAX)
+    enum status status = look_at(places, version, &chain, diag);
+    if (status || chain.steps <= MAKE_DEPTH_MAX)
         return status;
-    status = make_update_between(places, NULL, &tree, uptime_s, job, out, diag);
+    const struct make_pair full = {.target = &chain.tree};
+    status = make_over_root(places, &chain, uptime_s, job, out);
+    if (status && status != STATUS_CLOSED)
+        status = make_update_between(places, &full, uptime_s, job, out, diag);
     if (!status)
         status = realise_by(places, version, &out->id, diag);
     *made = !status;

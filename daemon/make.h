@@ -39,20 +39,38 @@ enum status make_update(const struct places *places,
                         const struct make_input *input, struct job *job,
                         struct made_update *out, struct diag *diag) MUST_CHECK;
 
-/* The update from one tree held here (NULL: from nothing) to another, with
- * what their manifests say. As make_update; NOT_FOUND: one is not held. */
+/* Most components of low rank in updates made while somebody waits. */
+#define MAKE_RANK 32u
+
+/* Two trees held here. */
+struct make_pair {
+    const struct hash *base; /* NULL: from nothing */
+    const struct hash *target;
+    enum update_speed speed;
+};
+
+/* The update from one tree to another, with what their manifests say, made
+ * while somebody waits. As make_update; NOT_FOUND: one is not held. */
 enum status make_update_between(const struct places *places,
-                                const struct hash *base,
-                                const struct hash *target, uint64_t uptime_s,
+                                const struct make_pair *pair, uint64_t uptime_s,
                                 struct job *job, struct made_update *out,
                                 struct diag *diag) MUST_CHECK;
 
+/* About the bytes that it would have, from a sample of both: see
+ * codec/update/estimate.h and content_open_look, whose NOT_FOUND may come. */
+enum status make_estimate(const struct places *places,
+                          const struct make_pair *pair, uint64_t *bytes)
+    MUST_CHECK;
+
 /* Steps from what realises a version down to a full update that a version may
- * be away from it; deeper ones get a full update of their own. */
+ * be away from it; deeper ones get an update of their own. */
 #define MAKE_DEPTH_MAX 4u
 
-/* Makes that full update when the version lies deeper, and lets it realise the
- * version. *made says whether it did; then out is set. */
+/* Makes that update when the version lies deeper, and lets it realise the
+ * version once it is durable; what did before is left to gc. It is one over the
+ * content at the bottom of the chain where that takes at most two thirds of the
+ * bytes of a full one, else a full one. *made says whether it was made; then
+ * out is set. */
 enum status make_shallow(const struct places *places,
                          const struct hash *version, uint64_t uptime_s,
                          struct job *job, bool *made, struct made_update *out,

@@ -1,6 +1,7 @@
 /* From files to a manifest and updates. */
 #include "daemon/publish.h"
 
+#include "daemon/threads.h"
 #include "protocol/name.h"
 
 #include <stdlib.h>
@@ -151,16 +152,27 @@ static enum status make_direct(struct publish *p, struct make_input *input,
                                                                  : STATUS_OK;
 }
 
+/* A second thread doubles the memory, which the daemon has to bound; a third
+ * one would be too much. */
+#define PUBLISH_THREADS 2u
+
 static enum status make_updates(struct publish *p, const struct source *source,
                                 const struct tree_builder *tb)
 {
     struct model *model = NULL;
+    struct threads *threads = NULL;
+    unsigned width = threads_processors();
     enum status status = parse_model(p, source, &model);
+    if (!status)
+        status = threads_new(width < PUBLISH_THREADS ? width : PUBLISH_THREADS,
+                             &threads);
     struct make_input input = {
         .params = {.target = source,
                    .target_model = model,
                    .target_leaves = tb->leaves,
-                   .effort = UPDATE_EFFORT_SMALL},
+                   .effort = UPDATE_EFFORT_SMALL,
+                   .max_rank = UPDATE_RANK_MAX,
+                   .parallel = threads ? threads_parallel(threads) : NULL},
         .model = p->model,
         .uptime_s = p->uptime_s,
         .mark = &p->mark,
@@ -170,6 +182,7 @@ static enum status make_updates(struct publish *p, const struct source *source,
     for (size_t i = 0; i < p->base_count && !status; i++)
         if (!hash_equal(&p->bases[i], &p->tree))
             status = make_direct(p, &input, &p->bases[i]);
+    threads_free(threads);
     model_free(model);
     return status;
 }

@@ -58,7 +58,7 @@ struct publish {
     size_t manifest_size;
     struct made_update updates[PUBLISH_BASES_MAX + 1]; /* [0]: the full one */
     size_t update_count;
-    char warning[sizeof(((struct diag *)0)->text) + 64]; /* "" for none */
+    char warning[sizeof(((struct diag *)0)->text) + 96]; /* "" for none */
 };
 
 void publish_free(struct publish *p);

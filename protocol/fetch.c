@@ -77,6 +77,28 @@ static void cancel_request(struct transfer *t, struct link *link,
         fetch_close(link, r);
 }
 
+/* Counts what flows while it flows; older bytes weigh less and less. */
+static void note_flow(const struct transfer *t, struct link *link, size_t bytes)
+{
+    uint64_t took = t->now - link->data_ns;
+    if (took > FLOW_GAP_NS)
+        return;
+    link->flow_ns += took;
+    link->flow_bytes += bytes;
+    if (link->flow_bytes > FLOW_BYTES_MAX) {
+        link->flow_ns /= 2;
+        link->flow_bytes /= 2;
+    }
+}
+
+/* Bytes a second that came over the link; 0: not enough came to tell. */
+static uint64_t flow_rate(const struct link *link)
+{
+    if (link->flow_bytes < FLOW_BYTES_MIN || !link->flow_ns)
+        return 0;
+    return link->flow_bytes * S / link->flow_ns + 1;
+}
+
 static void send_ask(struct transfer *t, struct link *link,
                      const struct request *r)
 {
@@ -89,6 +111,7 @@ static void send_ask(struct transfer *t, struct link *link,
     m->base_count = r->has_base;
     m->bases[0] = r->base;
     m->ranges.count = 0;
+    m->rate = r->what == PARCEL_ASK_MAKE ? flow_rate(link) : 0;
     transfer_send(t, link);
 }
 
@@ -448,6 +471,7 @@ static void subscribe_to(struct transfer *t, struct fetch *f, struct link *link)
     t->out.type = MESSAGE_ASK;
     m->ask = o->ask;
     m->what = PARCEL_ASK_VERSION;
+    m->rate = 0;
     m->insist = false;
     m->id = o->version;
     m->ranges.count = 0;
@@ -1033,6 +1057,7 @@ void fetch_data(struct transfer *t, struct link *link,
                 const struct parcel_data *m)
 {
     struct request *r = fetch_request_of(link, m->ask);
+    note_flow(t, link, m->payload.size);
     link->data_ns = t->now;
     t->quiet = true;
     if (!r || r->what == PARCEL_ASK_MAKE) {

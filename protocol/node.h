@@ -21,6 +21,7 @@
 #include "codec/base/hash.h"
 #include "codec/base/rng.h"
 #include "codec/base/status.h"
+#include "codec/update/update_enc.h"
 #include "protocol/crypto.h"
 
 #include <stdbool.h>
@@ -155,7 +156,9 @@ enum node_action_kind {
     NODE_ACTION_READ_HEADER,   /* update: answer with its bytes */
     NODE_ACTION_READ_SEGMENT,  /* update, index: answer with coded bytes */
     NODE_ACTION_COMPLETE,      /* version: all blocks verified; make durable */
-    NODE_ACTION_MAKE,          /* base, tree: make that update and store it */
+    NODE_ACTION_MAKE,          /* base, tree, speed: make that update and store
+                                  it */
+    NODE_ACTION_ESTIMATE,      /* base, tree: about how large it would be */
     NODE_ACTION_ACTIVATE,      /* model text, version: files, rename current */
     NODE_ACTION_CANCEL,       /* op: the result is no longer wanted; optional */
     NODE_ACTION_DROP_VERSION, /* version: floor or retired; may be forgotten */
@@ -193,6 +196,7 @@ struct node_action {
     enum status status;
     struct hash version, update, base, tree;
     bool has_base;
+    enum update_speed speed;
     uint32_t index;
     struct bytes bytes; /* envelope, manifest, header, coded segment */
     uint8_t *owned;     /* what bytes points into when the shell must free it */
@@ -220,10 +224,12 @@ bool node_next_action(struct node *n, struct node_action *out);
  *           read back; the shell makes both durable within 250 ms or 1 MiB.
  *           MISMATCH or CORRUPT: the sender's fault. BAD_BASE: our own base is
  *           damaged, nobody is blamed. NO_SPACE, IO: ours, try later.
- * MAKE:     bytes = the update's header; all its segments are readable. */
+ * MAKE:     bytes = the update's header; all its segments are readable.
+ * ESTIMATE: estimate = bytes in all, > 0. */
 struct node_result {
     enum status status;
     struct bytes bytes;
+    uint64_t estimate;
     uint64_t cpu_ns; /* CPU time it took, for budgets */
 };
 void node_done(struct node *n, op_id op, const struct node_result *result,

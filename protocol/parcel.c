@@ -197,6 +197,7 @@ static void read_ask(struct reader *rd, struct parcel *msg,
 {
     struct parcel_ask *m = &msg->u.ask;
     m->insist = false;
+    m->rate = 0;
     m->base_count = m->ranges.count = 0;
     int64_t key;
     while (cbor_map_next(map, rd, &key))
@@ -220,6 +221,9 @@ static void read_ask(struct reader *rd, struct parcel *msg,
         case 5:
             m->insist = read_flag(rd);
             break;
+        case 6:
+            m->rate = read_number(rd, UINT64_MAX);
+            break;
         default:
             (void)cbor_map_unknown(map, rd);
         }
@@ -231,7 +235,7 @@ static void write_ask(struct writer *wr, const struct parcel *msg)
     const struct parcel_ask *m = &msg->u.ask;
     assert(m->base_count <= PARCEL_BASES_MAX);
     cbor_write_map(wr, 3u + flag(m->base_count) + flag(m->ranges.count) +
-                           flag(m->insist));
+                           flag(m->insist) + flag(m->rate != 0));
     cbor_write_uint(wr, 0);
     cbor_write_uint(wr, m->ask);
     cbor_write_uint(wr, 1);
@@ -246,6 +250,7 @@ static void write_ask(struct writer *wr, const struct parcel *msg)
     }
     write_ranges(wr, 4, &m->ranges);
     write_flag(wr, 5, m->insist);
+    write_number(wr, 6, m->rate);
 }
 
 /* An update has a number and an id, one that could be made has neither. */

@@ -55,6 +55,8 @@ struct parcel_ask {
     size_t base_count;
     struct hash bases[PARCEL_BASES_MAX]; /* trees held */
     struct parcel_ranges ranges;         /* segments */
+    uint64_t rate; /* MAKE: bytes/s that lately came over this link; 0: not
+                      measured */
 };
 
 struct parcel_offer_update {

@@ -231,6 +231,36 @@ static size_t count_small(const struct link *link)
     return count;
 }
 
+/* ---- Budgets. ---- */
+
+/* The peer's budget of CPU time: its index. */
+static size_t budget_of(struct transfer *t, const uint8_t *node)
+{
+    for (size_t i = 0; i < t->budget_count; i++)
+        if (!memcmp(t->budgets[i].node, node, 32))
+            return i;
+    size_t i = t->budget_next++ % BUDGETS_MAX;
+    if (t->budget_count < BUDGETS_MAX)
+        t->budget_count++;
+    memcpy(t->budgets[i].node, node, 32);
+    t->budgets[i].cpu_ns = 0;
+    t->budgets[i].since_ns = t->now;
+    return i;
+}
+
+/* Milliseconds until the peer may have something made; 0: now. */
+static uint32_t make_wait_ms(struct transfer *t, size_t budget)
+{
+    struct budget *b = &t->budgets[budget];
+    if (t->now >= b->since_ns + MAKE_CPU_PERIOD_NS) {
+        b->since_ns = t->now;
+        b->cpu_ns = 0;
+    }
+    if (b->cpu_ns < MAKE_CPU_NS)
+        return 0;
+    return (uint32_t)((b->since_ns + MAKE_CPU_PERIOD_NS - t->now) / MS) + 1;
+}
+
 /* ---- Offers. ---- */
 
 /* The smallest update over a base: to this very tree, or else of the line. 0:
@@ -269,14 +299,98 @@ static uint64_t guess(const struct transfer *t, const struct version *v,
     return near + v->shape.size / 64 * log2;
 }
 
-static uint64_t estimate(struct transfer *t, const struct version *v,
-                         const struct version *base)
+static struct estimate *find_estimate(struct transfer *t,
+                                      const struct hash *tree,
+                                      const struct hash *base)
 {
-    uint64_t bytes = 0;
-    if (t->host.estimate)
-        bytes =
-            t->host.estimate(t->host.ctx, base ? &base->tree : NULL, &v->tree);
-    return bytes ? bytes : guess(t, v, base);
+    for (size_t i = 0; i < t->estimate_count; i++) {
+        struct estimate *e = &t->estimates[i];
+        if (hash_equal(&e->tree, tree) && e->has_base == (base != NULL) &&
+            (!base || hash_equal(&e->base, base)))
+            return e;
+    }
+    return NULL;
+}
+
+/* The next one makes room for the newest: never the one being asked for. */
+static struct estimate *new_estimate(struct transfer *t)
+{
+    if (t->estimate_count < ESTIMATES_MAX)
+        return &t->estimates[t->estimate_count++];
+    size_t i = t->estimate_next++ % ESTIMATES_MAX;
+    if (t->estimates[i].state == ESTIMATE_ASKED)
+        i = t->estimate_next++ % ESTIMATES_MAX;
+    return &t->estimates[i];
+}
+
+/* A guess, until the host has told: then the peers hear of it. look: ask it. */
+static uint64_t estimate(struct transfer *t, const struct link *link,
+                         const struct version *v, const struct version *base,
+                         bool look)
+{
+    struct estimate *e = find_estimate(t, &v->tree, base ? &base->tree : NULL);
+    if (e && e->state == ESTIMATE_KNOWN)
+        return e->bytes;
+    size_t budget = budget_of(t, link->node);
+    if (!e && look && !make_wait_ms(t, budget)) {
+        e = new_estimate(t);
+        *e = (struct estimate){.has_base = base != NULL,
+                               .tree = v->tree,
+                               .state = ESTIMATE_WANTED,
+                               .budget = budget};
+        if (base)
+            e->base = base->tree;
+    }
+    return guess(t, v, base);
+}
+
+static void forget_estimate(struct transfer *t, struct estimate *e)
+{
+    *e = t->estimates[--t->estimate_count];
+}
+
+static void start_estimate(struct transfer *t, struct estimate *e)
+{
+    struct op op = {.what = OP_ESTIMATE};
+    const struct node_action action = {.kind = NODE_ACTION_ESTIMATE,
+                                       .has_base = e->has_base,
+                                       .base = e->base,
+                                       .tree = e->tree};
+    t->estimating = transfer_start(t, &action, &op);
+    if (t->estimating)
+        e->state = ESTIMATE_ASKED;
+    else
+        forget_estimate(t, e);
+}
+
+/* One at a time. */
+static void start_estimates(struct transfer *t)
+{
+    for (size_t i = 0; i < t->estimate_count && !t->estimating;) {
+        size_t count = t->estimate_count;
+        if (t->estimates[i].state == ESTIMATE_WANTED)
+            start_estimate(t, &t->estimates[i]);
+        i += count == t->estimate_count;
+    }
+}
+
+/* What cannot be told now is asked for with a later offer. */
+static void estimated(struct transfer *t, const struct node_result *result)
+{
+    struct estimate *e = t->estimates;
+    t->estimating = false;
+    while (e < t->estimates + t->estimate_count && e->state != ESTIMATE_ASKED)
+        e++;
+    if (e == t->estimates + t->estimate_count)
+        return;
+    t->budgets[e->budget].cpu_ns += result->cpu_ns;
+    if (result->status || !result->estimate) {
+        forget_estimate(t, e);
+        return;
+    }
+    e->state = ESTIMATE_KNOWN;
+    e->bytes = result->estimate;
+    t->offers_dirty = true;
 }
 
 static bool offer_has(const struct parcel_offer *m, uint32_t ref)
@@ -347,21 +461,36 @@ static bool offers_pair(const struct parcel_offer *m, const struct hash *base)
     return false;
 }
 
-static void offer_make(struct transfer *t, const struct version *v,
+/* One that is here, over a base of the peer. */
+static bool offers_direct(const struct parcel_offer *m, const struct sub *sub)
+{
+    for (size_t i = 0; i < m->update_count; i++) {
+        const struct parcel_offer_update *e = &m->updates[i];
+        if (e->ref && e->has_base && !e->has_tree &&
+            sub_has_base(sub, &e->base))
+            return true;
+    }
+    return false;
+}
+
+static void offer_make(struct transfer *t, const struct link *link,
+                       const struct sub *sub, const struct version *v,
                        const struct version *base, struct parcel_offer *m)
 {
     if (m->update_count == PARCEL_UPDATES_MAX ||
         offers_pair(m, base ? &base->tree : NULL))
         return;
+    /* Next to one that is here, one that is made hardly ever pays. */
+    uint64_t bytes = estimate(t, link, v, base, !offers_direct(m, sub));
     struct parcel_offer_update *e = &m->updates[m->update_count++];
-    *e = (struct parcel_offer_update){.has_base = base != NULL,
-                                      .bytes = estimate(t, v, base)};
+    *e = (struct parcel_offer_update){.has_base = base != NULL, .bytes = bytes};
     if (base)
         e->base = base->tree;
 }
 
-static void offer_makes(struct transfer *t, const struct sub *sub,
-                        const struct version *v, struct parcel_offer *m)
+static void offer_makes(struct transfer *t, const struct link *link,
+                        const struct sub *sub, const struct version *v,
+                        struct parcel_offer *m)
 {
     bool any = false;
     if (t->no_make || !v->complete || v->damaged || !v->named)
@@ -370,13 +499,14 @@ static void offer_makes(struct transfer *t, const struct sub *sub,
         const struct version *base = transfer_holder_of(t, &sub->bases[i]);
         any = any || base;
         if (base && base != v)
-            offer_make(t, v, base, m);
+            offer_make(t, link, sub, v, base, m);
     }
     if (!any)
-        offer_make(t, v, NULL, m);
+        offer_make(t, link, sub, v, NULL, m);
 }
 
-static void build_offer(struct transfer *t, const struct sub *sub)
+static void build_offer(struct transfer *t, const struct link *link,
+                        const struct sub *sub)
 {
     struct parcel_offer *m = &t->out.u.offer;
     const struct version *v = transfer_version_of(t, &sub->version);
@@ -388,7 +518,7 @@ static void build_offer(struct transfer *t, const struct sub *sub)
     if (!v || !v->manifest)
         return;
     (void)offer_ways_to(t, sub, v, &v->tree, OFFER_DEPTH, m);
-    offer_makes(t, sub, v, m);
+    offer_makes(t, link, sub, v, m);
 }
 
 /* Of what makes an offer another one: not how far it has come. */
@@ -400,6 +530,8 @@ static void offer_digest(const struct parcel_offer *m, struct hash *out)
     for (size_t i = 0; i < m->update_count; i++) {
         hash_add_le32(&st, m->updates[i].ref);
         hash_add(&st, m->updates[i].base.b, HASH_BYTES);
+        if (!m->updates[i].ref)
+            hash_add_le64(&st, m->updates[i].bytes);
     }
     hash_end(&st, out);
 }
@@ -460,7 +592,7 @@ static void tell_offer(struct transfer *t, struct link *link, struct sub *sub,
 {
     struct parcel_offer *m = &t->out.u.offer;
     struct hash digest;
-    build_offer(t, sub);
+    build_offer(t, link, sub);
     offer_digest(m, &digest);
     if (!always && sub->told && hash_equal(&digest, &sub->digest))
         return;
@@ -706,34 +838,6 @@ static void ask_segments(struct transfer *t, struct link *link,
 
 /* ---- Making. ---- */
 
-/* The peer's budget of CPU time: its index. */
-static size_t budget_of(struct transfer *t, const uint8_t *node)
-{
-    for (size_t i = 0; i < t->budget_count; i++)
-        if (!memcmp(t->budgets[i].node, node, 32))
-            return i;
-    size_t i = t->budget_next++ % BUDGETS_MAX;
-    if (t->budget_count < BUDGETS_MAX)
-        t->budget_count++;
-    memcpy(t->budgets[i].node, node, 32);
-    t->budgets[i].cpu_ns = 0;
-    t->budgets[i].since_ns = t->now;
-    return i;
-}
-
-/* Milliseconds until the peer may have something made; 0: now. */
-static uint32_t make_wait_ms(struct transfer *t, size_t budget)
-{
-    struct budget *b = &t->budgets[budget];
-    if (t->now >= b->since_ns + MAKE_CPU_PERIOD_NS) {
-        b->since_ns = t->now;
-        b->cpu_ns = 0;
-    }
-    if (b->cpu_ns < MAKE_CPU_NS)
-        return 0;
-    return (uint32_t)((b->since_ns + MAKE_CPU_PERIOD_NS - t->now) / MS) + 1;
-}
-
 static bool is_making(const struct transfer *t, const struct parcel_ask *m)
 {
     return t->making.active && hash_equal(&t->making.version, &m->id) &&
@@ -750,13 +854,23 @@ static void add_maker_asker(struct transfer *t, struct link *link, uint32_t ask)
     mk->askers[mk->asker_count++].ask = ask;
 }
 
+/* Fewest bytes for a slow link, fast decoding for a fast one. */
+static enum update_speed make_speed(const struct parcel_ask *m)
+{
+    if (!m->rate)
+        return UPDATE_SPEED_AUTO;
+    return m->rate < SLOW_LINK ? UPDATE_SPEED_SMALL : UPDATE_SPEED_FAST;
+}
+
 static bool start_making(struct transfer *t, struct link *link,
-                         const struct version *v, const struct version *base)
+                         const struct version *v, const struct version *base,
+                         enum update_speed speed)
 {
     struct node_action action = {.kind = NODE_ACTION_MAKE,
                                  .version = v->id,
                                  .tree = v->tree,
-                                 .has_base = base != NULL};
+                                 .has_base = base != NULL,
+                                 .speed = speed};
     struct op op = {.what = OP_MAKE, .version = v->id};
     if (base)
         action.base = base->tree;
@@ -798,7 +912,8 @@ static void ask_make(struct transfer *t, struct link *link,
         }
     }
     uint32_t wait = make_wait_ms(t, budget_of(t, link->node));
-    if (t->making.active || wait || !start_making(t, link, v, base))
+    if (t->making.active || wait ||
+        !start_making(t, link, v, base, make_speed(m)))
         send_no(t, link, m->ask, PARCEL_NO_BUSY, wait ? wait : 1000);
     else
         add_maker_asker(t, link, m->ask);
@@ -1244,6 +1359,10 @@ void serve_op_done(struct transfer *t, struct op *op,
         made(t, result);
         return;
     }
+    if (op->what == OP_ESTIMATE) {
+        estimated(t, result);
+        return;
+    }
     blob_done(t, op->blob, result);
     for (size_t i = 0; i < t->link_count; i++)
         kick(t, t->links[i]);
@@ -1255,6 +1374,7 @@ void serve_run(struct transfer *t)
 {
     if (t->offers_dirty)
         tell_offers(t);
+    start_estimates(t);
     tell_haves(t);
     bool waiting = false;
     for (size_t i = 0; i < t->link_count && !waiting; i++)

@@ -574,6 +574,7 @@ static void send_batch(struct transfer *t, struct swarm *s, struct link *link,
         m->insist = insist;
         m->id = s->update->id;
         m->base_count = 0;
+        m->rate = 0;
         m->ranges = *batch;
         transfer_send(t, link);
     }

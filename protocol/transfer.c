@@ -739,7 +739,7 @@ bool transfer_op_done(struct transfer *t, op_id id,
         return false;
     struct op op = t->ops[i];
     t->ops[i] = t->ops[--t->op_count];
-    if (op.what == OP_READ_BLOB || op.what == OP_MAKE)
+    if (op.what == OP_READ_BLOB || op.what == OP_MAKE || op.what == OP_ESTIMATE)
         serve_op_done(t, &op, result);
     else
         fetch_op_done(t, &op, result);

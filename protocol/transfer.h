@@ -61,10 +61,11 @@ struct transfer_host {
     void (*output)(void *ctx, link_id link);
 
     /* Starts an operation: kinds PUT_MANIFEST PUT_HEADER DECODE READ_MANIFEST
-     * READ_HEADER READ_SEGMENT COMPLETE MAKE, fields as node.h says; op is
-     * unset. action->owned, when set, is what bytes points into and becomes
-     * the host's, to free(). Returns the op, whose outcome the host reports by
-     * transfer_op_done, always later; 0 when it cannot (owned stays ours). */
+     * READ_HEADER READ_SEGMENT COMPLETE MAKE ESTIMATE, fields as node.h says;
+     * op is unset. action->owned, when set, is what bytes points into and
+     * becomes the host's, to free(). Returns the op, whose outcome the host
+     * reports by transfer_op_done, always later; 0 when it cannot (owned stays
+     * ours). */
     op_id (*start)(void *ctx, const struct node_action *action);
 
     /* The result of op is no longer wanted; its outcome may still come. */
@@ -91,11 +92,6 @@ struct transfer_host {
      * codec/update/header.h. On OK out->segments is the transfer's. */
     enum status (*read_header)(void *ctx, struct bytes header,
                                struct transfer_header *out);
-
-    /* Optional: bytes that an update from base (NULL: from nothing) to tree
-     * would take, both held here; 0: unknown. */
-    uint64_t (*estimate)(void *ctx, const struct hash *base,
-                         const struct hash *tree);
 };
 
 struct transfer_config {

@@ -33,10 +33,14 @@
 #define READS_LINK_MAX     2u
 #define CHOICE_WINDOW      256u /* missing segments looked at a time */
 #define BANS_MAX           16u
+#define FLOW_BYTES_MIN     (64u << 10) /* before a link's rate is believed */
+#define FLOW_BYTES_MAX     (1u << 20)
+#define SLOW_LINK          2500000u   /* bytes/s: below, fewer bytes win */
 #define MAKE_CPU_NS        (10 * S)   /* for a peer ... */
 #define MAKE_CPU_PERIOD_NS (3600 * S) /* ... in this time */
 
 /* Timers. */
+#define FLOW_GAP_NS      (1 * S)    /* longer ones are no flow */
 #define OFFER_WAIT_NS    (100 * MS) /* for all peers to answer */
 #define HAVE_INTERVAL_NS (30 * MS)
 #define ROUND_NS         (20 * MS) /* a link may delay the others so long */
@@ -198,12 +202,13 @@ struct link {
     size_t seen_count, seen_cap;
     struct request *requests;
     size_t request_count, request_cap;
-    uint64_t owed;          /* bytes of segments asked and not yet here */
-    uint64_t data_ns;       /* when DATA came last, or was first asked */
-    uint64_t busy_until_ns; /* it said so */
-    unsigned late;          /* asks that ran out of time */
-    unsigned asked;         /* segments asked and not yet answered */
-    bool insists;           /* its "elsewhere" leads to nobody we know */
+    uint64_t owed;                /* bytes of segments asked and not yet here */
+    uint64_t data_ns;             /* when DATA came last, or was first asked */
+    uint64_t flow_ns, flow_bytes; /* time in which DATA flowed, its bytes */
+    uint64_t busy_until_ns;       /* it said so */
+    unsigned late;                /* asks that ran out of time */
+    unsigned asked;               /* segments asked and not yet answered */
+    bool insists;                 /* its "elsewhere" leads to nobody we know */
     struct parcel_ranges batch[2]; /* being put together; [1] insists */
 
     struct sub subs[SUBS_MAX];
@@ -225,7 +230,8 @@ enum op_what {
     OP_DECODE,
     OP_COMPLETE,
     OP_READ_BLOB,
-    OP_MAKE
+    OP_MAKE,
+    OP_ESTIMATE
 };
 
 struct op {
@@ -237,8 +243,6 @@ struct op {
     uint8_t *frame; /* READ_PREFIX: the packed manifest */
     size_t frame_size;
     struct blob *blob; /* READ_BLOB */
-    bool has_base;     /* MAKE */
-    struct hash base;
 };
 
 /* Bytes read for serving, shared by all who asked. */
@@ -266,6 +270,20 @@ struct budget {
     uint64_t cpu_ns, since_ns;
 };
 #define BUDGETS_MAX 64u
+
+/* What an update that could be made would take. */
+struct estimate {
+    bool has_base;
+    struct hash base, tree;
+    enum {
+        ESTIMATE_WANTED,
+        ESTIMATE_ASKED,
+        ESTIMATE_KNOWN /* bytes, 0: it cannot be told */
+    } state;
+    uint64_t bytes;
+    size_t budget; /* who pays */
+};
+#define ESTIMATES_MAX 64u
 
 struct making {
     bool active;
@@ -306,6 +324,9 @@ struct transfer {
     size_t blob_bytes;
     uint64_t blob_clock;
     struct making making;
+    struct estimate estimates[ESTIMATES_MAX];
+    size_t estimate_count, estimate_next;
+    bool estimating; /* one is asked for */
     struct budget budgets[BUDGETS_MAX];
     size_t budget_count, budget_next;
     bool offers_dirty, have_dirty;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Borrowed: whoever hands it over says until when it holds. data may be NULL
@@ -97,6 +98,18 @@ static inline void store_be64(uint8_t *p, uint64_t v)
 {
     store_be32(p, (uint32_t)(v >> 32));
     store_be32(p + 4, (uint32_t)v);
+}
+
+/* The bytes as text on the heap, with a NUL behind them; NULL: no memory. */
+static inline char *bytes_to_text(struct bytes bytes)
+{
+    char *text = malloc(bytes.size + 1);
+    if (!text)
+        return NULL;
+    if (bytes.size)
+        memcpy(text, bytes.data, bytes.size);
+    text[bytes.size] = 0;
+    return text;
 }
 
 #endif

@@ -8,6 +8,8 @@
 /* Costs are in 1/65536 bit. */
 #define BIT   ((uint64_t)1 << 16)
 #define STEPS 3u
+/* So many tables in a row that made nothing cheaper: more will not. */
+#define PATIENCE 3u
 
 /* A set of tables while they are being made. */
 struct trainer {
@@ -28,9 +30,10 @@ static void add_hist(uint64_t sum[FREQ_SYMS], const uint32_t hist[FREQ_SYMS])
         sum[s] += hist[s];
 }
 
-/* Gives each histogram its best table. */
-static void assign(struct trainer *trainer)
+/* Gives each histogram its best table. False when all have it already. */
+static bool assign(struct trainer *trainer)
 {
+    bool changed = false;
     uint32_t cost[CLUSTER_TABLES_MAX][FREQ_SYMS];
     trainer->cost = 0;
     for (unsigned t = 0; t < trainer->table_count; t++) {
@@ -39,6 +42,7 @@ static void assign(struct trainer *trainer)
     }
     for (size_t i = 0; i < trainer->hist_count; i++) {
         uint64_t least = UINT64_MAX;
+        uint8_t before = trainer->best[i];
         for (unsigned t = 0; t < trainer->table_count; t++) {
             uint64_t sum = cluster_cost(trainer->hist[i], cost[t]);
             if (sum < least) {
@@ -46,10 +50,12 @@ static void assign(struct trainer *trainer)
                 trainer->best[i] = (uint8_t)t;
             }
         }
+        changed |= trainer->best[i] != before;
         trainer->cost += least;
         uint64_t own = trainer->own[i];
         trainer->excess[i] = least > own ? least - own : 0;
     }
+    return changed;
 }
 
 /* Makes each table anew from the histograms that use it; drops unused ones. */
@@ -79,10 +85,12 @@ static void add_table(struct trainer *trainer)
     add_hist(hist, trainer->hist[worst]);
     freq_normalise(hist, &trainer->table[trainer->table_count++]);
     for (unsigned step = 0; step < STEPS; step++) {
-        assign(trainer);
+        /* Tables of the same histograms would be the same again. */
+        if (!assign(trainer) && step)
+            return;
         renew(trainer);
     }
-    assign(trainer);
+    (void)assign(trainer);
 }
 
 static void train(struct trainer *trainer, struct freq_table *table,
@@ -96,13 +104,16 @@ static void train(struct trainer *trainer, struct freq_table *table,
     }
     trainer->table_count = 1;
     renew(trainer);
-    assign(trainer);
+    (void)assign(trainer);
     uint64_t best = UINT64_MAX;
-    for (unsigned n = 1; n <= CLUSTER_TABLES_MAX; n++) {
+    unsigned vain = 0;
+    for (unsigned n = 1; n <= CLUSTER_TABLES_MAX && vain < PATIENCE; n++) {
         if (n > 1 && trainer->table_count < CLUSTER_TABLES_MAX)
             add_table(trainer);
+        vain++;
         if (trainer->cost >= best)
             continue;
+        vain = 0;
         best = trainer->cost;
         *table_count = trainer->table_count;
         memcpy(table, trainer->table, sizeof(trainer->table));

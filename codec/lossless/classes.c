@@ -10,12 +10,6 @@ bool classes_format(enum dtype dtype, struct classes_format *format)
     case DTYPE_F32:
         *format = (struct classes_format){32, 23, 0, 512};
         return true;
-    case DTYPE_F16:
-        *format = (struct classes_format){16, 10, 0, 64};
-        return true;
-    case DTYPE_BF16:
-        *format = (struct classes_format){16, 7, 0, 512};
-        return true;
     case DTYPE_I64:
     case DTYPE_U64:
         *format = (struct classes_format){64, 0, 0, 0};

@@ -26,6 +26,12 @@ bool coding_has_base(const struct coding *coding)
     }
 }
 
+bool coding_needs_lost(const struct coding *coding)
+{
+    return coding->kind == CODING_NARROW && coding_has_base(coding) &&
+           coding->narrow.has_lost;
+}
+
 void coding_tables_write(const struct coding_tables *tables, struct writer *wr)
 {
     fast_tables_write(&tables->fast, wr);

@@ -8,7 +8,8 @@
  * All code a run of target elements given their prediction, or without one.
  * Pieces must be the same runs on both sides.
  *
- * Byte layout: codec/FORMAT.md, "Codings" and "Segments". */
+ * Byte layout: codec/FORMAT.md, "Classes", "Narrow rows", "Segment coded small"
+ * and "Segments". */
 #ifndef CODEC_LOSSLESS_CODING_H
 #define CODEC_LOSSLESS_CODING_H
 
@@ -55,6 +56,9 @@ bool coding_kind_of(enum dtype dtype, enum coding_kind *kind);
 /* False: the values are coded without looking at a prediction. */
 bool coding_has_base(const struct coding *coding);
 
+/* True: what rounding the prediction lost must be given. */
+bool coding_needs_lost(const struct coding *coding);
+
 void coding_tables_write(const struct coding_tables *tables, struct writer *wr);
 
 /* CORRUPT, LIMIT, TRUNCATED as the coders say. */
@@ -85,7 +89,7 @@ void coding_enc_begin(struct coding_enc *enc);
  * codec/lossless/packed.h.
  *
  * pred        elem_count predictions; NULL exactly when the coding has no base
- * lost        what rounding them lost, or NULL
+ * lost        what rounding them lost, or NULL unless coding_needs_lost
  * first_elem  index of the piece's first element in its record
  *
  * LIMIT: more than segment_bytes_max; NO_MEMORY */
@@ -112,7 +116,8 @@ void coding_dec_free(struct coding_dec *dec);
 enum status coding_dec_begin(struct coding_dec *dec, unsigned mask,
                              struct reader *rd) MUST_CHECK;
 
-/* Decodes a piece whose kind is in the mask. out may be pred itself. */
+/* Decodes a piece whose kind is in the mask: pred and lost as when it was
+ * encoded. out may be pred itself. */
 void coding_dec_piece(struct coding_dec *dec, const struct coding *coding,
                       enum dtype dtype, const uint8_t *pred,
                       const uint8_t *lost, uint8_t *out, uint64_t first_elem,

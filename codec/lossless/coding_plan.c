@@ -6,6 +6,16 @@
 
 /* The adaptive coder is some ten times slower: it must save 1 in so many. */
 #define PLAN_SMALL_GAIN 40u
+/* Static tables are priced as if each record had its own; sharing them, and
+ * their states, take 1 in so many more. */
+#define PLAN_FIXED_MORE 64u
+
+/* What each coder would take; UINT64_MAX for one that is not considered. */
+struct prices {
+    uint64_t fixed;
+    uint64_t small;
+    struct small_coding coding;
+};
 
 struct coding_stats {
     enum coding_speed speed;
@@ -13,6 +23,8 @@ struct coding_stats {
     struct fast_stats *fast;
     struct narrow_stats *narrow;
     struct small_stats *small;
+    struct prices prices; /* of what was added, if known */
+    bool priced;
 };
 
 struct coding_stats *coding_stats_new(enum coding_speed speed)
@@ -42,6 +54,7 @@ enum status coding_stats_reset(struct coding_stats *stats, enum dtype dtype,
                                uint64_t columns)
 {
     (void)coding_kind_of(dtype, &stats->kind);
+    stats->priced = false;
     bool fast = stats->kind == CODING_FAST;
     bool narrow = stats->kind == CODING_NARROW;
     if (fast && !stats->fast)
@@ -66,6 +79,7 @@ void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
                       const uint8_t *lost, const uint8_t *target,
                       size_t elem_count)
 {
+    stats->priced = false;
     if (stats->kind == CODING_FAST)
         fast_stats_add(stats->fast, pred, target, elem_count);
     if (stats->kind == CODING_NARROW)
@@ -74,37 +88,33 @@ void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
         small_stats_add(stats->small, pred, lost, target, elem_count);
 }
 
-/* What each coder would take; UINT64_MAX for one that is not considered. */
-struct prices {
-    uint64_t fixed;
-    uint64_t small;
-    struct small_coding coding;
-};
-
-static void stats_prices(const struct coding_stats *stats, struct prices *out)
+static const struct prices *stats_prices(struct coding_stats *stats)
 {
+    struct prices *out = &stats->prices;
+    if (stats->priced)
+        return out;
     *out = (struct prices){.small = UINT64_MAX};
     out->fixed = stats->kind == CODING_FAST
                      ? fast_plan_estimate(stats->fast)
                      : narrow_plan_estimate(stats->narrow);
     if (stats_small(stats))
         out->small = small_plan(stats->small, &out->coding);
+    stats->priced = true;
+    return out;
 }
 
 static bool prefer_small(const struct coding_stats *stats,
                          const struct prices *prices)
 {
-    uint64_t gain = stats->speed == CODING_SPEED_SMALL
-                        ? 0
-                        : prices->fixed / PLAN_SMALL_GAIN;
-    return prices->small < prices->fixed - gain;
+    if (stats->speed == CODING_SPEED_SMALL)
+        return prices->small <= prices->fixed + prices->fixed / PLAN_FIXED_MORE;
+    return prices->small < prices->fixed - prices->fixed / PLAN_SMALL_GAIN;
 }
 
-uint64_t coding_stats_bits(const struct coding_stats *stats)
+uint64_t coding_stats_bits(struct coding_stats *stats)
 {
-    struct prices prices;
-    stats_prices(stats, &prices);
-    return prefer_small(stats, &prices) ? prices.small : prices.fixed;
+    const struct prices *prices = stats_prices(stats);
+    return prefer_small(stats, prices) ? prices->small : prices->fixed;
 }
 
 uint64_t coding_stats_changed(const struct coding_stats *stats)
@@ -165,19 +175,18 @@ static enum status plan_grow(struct coding_plan *plan)
 }
 
 enum status coding_plan_add(struct coding_plan *plan,
-                            const struct coding_stats *stats, size_t *index)
+                            struct coding_stats *stats, size_t *index)
 {
-    struct prices prices;
     enum status status = plan_grow(plan);
     if (status)
         return status;
-    stats_prices(stats, &prices);
+    const struct prices *prices = stats_prices(stats);
     struct plan_entry *entry = &plan->entries[plan->count];
     *entry = (struct plan_entry){.kind = stats->kind};
-    if (prefer_small(stats, &prices)) {
+    if (prefer_small(stats, prices)) {
         entry->kind = CODING_SMALL;
-        entry->small = prices.coding;
-        entry->small_bits = prices.small;
+        entry->small = prices->coding;
+        entry->small_bits = prices->small;
     } else if (stats->kind == CODING_FAST) {
         status = fast_plan_add(plan->fast, stats->fast, &entry->index);
     } else {

@@ -14,7 +14,7 @@ enum coding_speed {
     CODING_SPEED_SMALL /* fewest bytes */
 };
 
-/* Statistics of one record under the coders that the speed allows, up to 1.5
+/* Statistics of one record under the coders that the speed allows, up to 1.7
  * MiB, made for reuse. NULL: no memory. */
 struct coding_stats;
 struct coding_stats *coding_stats_new(enum coding_speed speed);
@@ -31,7 +31,7 @@ void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
                       size_t elem_count);
 
 /* About the bits that what was added takes; UINT64_MAX: no memory. */
-uint64_t coding_stats_bits(const struct coding_stats *stats);
+uint64_t coding_stats_bits(struct coding_stats *stats);
 
 /* Elements that differ from their prediction; all, without one. */
 uint64_t coding_stats_changed(const struct coding_stats *stats);
@@ -43,7 +43,7 @@ void coding_plan_free(struct coding_plan *plan);
 
 /* Adds the record in stats; *index counts from 0. NO_MEMORY. */
 enum status coding_plan_add(struct coding_plan *plan,
-                            const struct coding_stats *stats, size_t *index)
+                            struct coding_stats *stats, size_t *index)
     MUST_CHECK;
 
 /* NO_MEMORY. */

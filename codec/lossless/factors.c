@@ -403,10 +403,12 @@ static bool decode_part(struct decoder *dec, const struct part *part,
 {
     unsigned rank = dec->set.rank;
     size_t block = BLOCK / rank * rank;
-    for (size_t i = 0; i < block; i++) {
-        const struct part *own = &part[i % rank];
-        dec->ctx[i] = (uint16_t)(own->table << RANS_TABLE_SHIFT);
-        dec->width[i] = own->width;
+    block = block < count ? block : count;
+    for (size_t i = 0; i < block; i += rank) {
+        for (unsigned k = 0; k < rank; k++) {
+            dec->ctx[i + k] = (uint16_t)(part[k].table << RANS_TABLE_SHIFT);
+            dec->width[i + k] = part[k].width;
+        }
     }
     for (; count; out += block) {
         size_t now = count < block ? count : block;

@@ -2,7 +2,7 @@
  * contexts. */
 #include "codec/lossless/fast.h"
 
-#include "codec/lossless/fast_kernels.h"
+#include "codec/lossless/fast_shift.h"
 
 #include <string.h>
 
@@ -48,6 +48,9 @@ void fast_coding_write(const struct fast_coding *coding, struct writer *wr)
     bit_writer_put(&bw, coding->mode, 1);
     if (delta) {
         bit_writer_put(&bw, coding->run_count - 1u, 4);
+        bit_writer_put(&bw, coding->shifted, 1);
+        if (coding->shifted)
+            bit_writer_put(&bw, coding->shift_table, 4);
         bit_writer_put(&bw, coding->scale, 10);
         bit_writer_put(&bw, coding->direct_end, 9);
     } else if (!coding->direct_end) {
@@ -63,8 +66,10 @@ void fast_coding_write(const struct fast_coding *coding, struct writer *wr)
     bit_writer_finish(&bw);
 }
 
-static bool runs_ok(const struct fast_coding *coding, unsigned table_count)
+static bool tables_ok(const struct fast_coding *coding, unsigned table_count)
 {
+    if (coding->shift_table >= table_count)
+        return false;
     for (unsigned i = 0; i < coding->run_count; i++) {
         const struct fast_run *run = &coding->run[i];
         if (run->table >= table_count ||
@@ -91,6 +96,9 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
         coding->scale = (uint16_t)bit_reader_get(&br, 10);
     if (coding->mode == FAST_DELTA) {
         coding->run_count = (uint8_t)(1 + bit_reader_get(&br, 4));
+        coding->shifted = (uint8_t)bit_reader_get(&br, 1);
+        if (coding->shifted)
+            coding->shift_table = (uint8_t)bit_reader_get(&br, 4);
         coding->scale = (uint16_t)bit_reader_get(&br, 10);
         coding->direct_end = (uint16_t)bit_reader_get(&br, 9);
     }
@@ -102,10 +110,11 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
         coding->run[i].table = (uint8_t)bit_reader_get(&br, 4);
     }
     bit_reader_finish(&br);
-    bool ok = runs_ok(coding, table_count) &&
+    bool ok = tables_ok(coding, table_count) &&
               (is_float ? coding->direct_end <= CLASSES_EXPONENTS &&
                               coding->direct_first < format.half_octaves
-                        : coding->run_count == 1 && !coding->direct_end);
+                        : coding->run_count == 1 && !coding->direct_end &&
+                              !coding->shifted);
     if (!reader_status(rd) && !ok)
         reader_fail(rd, STATUS_CORRUPT);
     return reader_status(rd);
@@ -143,22 +152,42 @@ static void set_rows(struct fast_context *context,
 
 /* Most tensors have few contexts next to each other, which a kernel then looks
  * up without memory. */
-static void set_window(struct fast_context *context)
+static void set_window(struct fast_window *window, const uint16_t *ctx,
+                       unsigned last)
 {
-    const uint16_t *ctx = context->by_exponent;
-    unsigned first = 0, last = CLASSES_EXPONENTS - 1;
+    unsigned first = 0, end = last;
     while (first < last && ctx[first + 1] == ctx[0])
         first++;
-    while (last > first && ctx[last - 1] == ctx[CLASSES_EXPONENTS - 1])
+    while (last > first && ctx[last - 1] == ctx[end])
         last--;
-    context->has_window = last - first < FAST_WINDOW;
-    if (first > CLASSES_EXPONENTS - FAST_WINDOW)
-        first = CLASSES_EXPONENTS - FAST_WINDOW;
-    context->window_first = (uint8_t)first;
+    window->on = last - first < FAST_WINDOW;
+    if (first > end + 1 - FAST_WINDOW)
+        first = end + 1 - FAST_WINDOW;
+    window->first = (uint8_t)first;
     for (unsigned i = 0; i < FAST_WINDOW; i++) {
-        context->window_low[i] = (uint8_t)ctx[first + i];
-        context->window_high[i] = (uint8_t)(ctx[first + i] >> 8);
+        window->low[i] = (uint8_t)ctx[first + i];
+        window->high[i] = (uint8_t)(ctx[first + i] >> 8);
     }
+}
+
+static void set_contexts(struct fast_context *context, unsigned half)
+{
+    const struct fast_coding *coding = &context->coding;
+    unsigned run = 0;
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        if (run + 1u < coding->run_count &&
+            e >= coding->run[run + 1].first_exponent)
+            run++;
+        unsigned row = CLASSES_ROW_DIRECT;
+        if (e >= coding->direct_end)
+            row = classes_row(&context->format, coding->scale + half, e);
+        context->by_exponent[half][e] =
+            (uint16_t)((unsigned)coding->run[run].table << RANS_TABLE_SHIFT |
+                       row << FAST_ROW_SHIFT);
+    }
+    /* The exponent above is of blocks that have no other. */
+    set_window(&context->window[half], context->by_exponent[half],
+               coding->shifted ? FAST_SHIFT_LAST : CLASSES_EXPONENTS - 1);
 }
 
 bool fast_context_set(struct fast_context *context,
@@ -177,20 +206,11 @@ bool fast_context_set(struct fast_context *context,
     context->is_float = format.mantissa_bits != 0;
     context->has_direct = coding->direct_end > 0;
     context->direct_first = coding->direct_first;
+    context->shifted = coding->shifted;
     set_rows(context, coding);
-    unsigned run = 0;
-    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        if (run + 1u < coding->run_count &&
-            e >= coding->run[run + 1].first_exponent)
-            run++;
-        unsigned row = e < coding->direct_end
-                           ? CLASSES_ROW_DIRECT
-                           : classes_row(&format, coding->scale, e);
-        context->by_exponent[e] =
-            (uint16_t)((unsigned)coding->run[run].table << RANS_TABLE_SHIFT |
-                       row << FAST_ROW_SHIFT);
-    }
-    set_window(context);
+    set_contexts(context, 0);
+    if (context->shifted)
+        set_contexts(context, 1);
     return true;
 }
 

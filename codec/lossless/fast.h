@@ -1,7 +1,8 @@
 /* The fast lossless coder of floats and of integers of 32 and 64 bits: integer
  * differences to a base given the exponent of the base, or the values
  * themselves, in classes coded by a few static rANS tables that a whole update
- * shares.
+ * shares. Floats that change more in one place than in another have a shift for
+ * each block of FAST_SHIFT_BLOCK elements.
  *
  * Making an update takes two passes over the tensors:
  *
@@ -12,9 +13,9 @@
  *           elements in file order, fast_enc_finish
  *
  * The reader gets tables and codings through the header of the update and
- * calls fast_dec_* with the same pieces in the same order. Pieces may be
- * divided differently on the two sides as long as dtype and coding agree for
- * each element.
+ * calls fast_dec_* with the same pieces in the same order. A piece may be given
+ * in parts, divided differently on the two sides, if each part but the last has
+ * a multiple of FAST_SHIFT_BLOCK elements.
  *
  * Elements are little-endian runs at any alignment. Every bit pattern, NaNs
  * included, comes back unchanged.
@@ -36,6 +37,8 @@
 
 #define FAST_TABLES_MAX 16u
 #define FAST_RUNS_MAX   16u
+/* Elements that share a shift, counted from the first one of a piece. */
+#define FAST_SHIFT_BLOCK 128u
 /* Most target bytes one segment may hold for this coder. */
 #define FAST_SEGMENT_BYTES_MAX (2u << 20)
 /* Most bytes of a serialised coding and of serialised tables. */
@@ -64,6 +67,8 @@ struct fast_coding {
     uint8_t mode; /* enum fast_mode */
     /* 1 .. FAST_RUNS_MAX; 1 for FAST_FULL and for integers */
     uint8_t run_count;
+    uint8_t shifted;     /* 1: blocks have shifts; FAST_DELTA of floats only */
+    uint8_t shift_table; /* that codes them; 0 without */
     /* Size of the changes in half octaves; 0 for FAST_FULL of floats. */
     uint16_t scale;
     /* Below this base exponent the value is coded, not the difference: 0 never
@@ -73,8 +78,7 @@ struct fast_coding {
     struct fast_run run[FAST_RUNS_MAX];
 };
 
-/* True when the coder takes elements of this dtype: F64 F32 F16 BF16 I64 U64
- * I32 U32. */
+/* True when the coder takes elements of this dtype: F64 F32 I64 U64 I32 U32. */
 bool fast_dtype_ok(enum dtype dtype);
 
 void fast_tables_write(const struct fast_tables *tables, struct writer *wr);
@@ -93,7 +97,7 @@ enum status fast_coding_read(struct reader *rd, enum dtype dtype,
                              unsigned table_count, struct fast_coding *coding)
     MUST_CHECK;
 
-/* Statistics of one tensor, about 0.7 MiB, made for reuse. NULL: no memory. */
+/* Statistics of one tensor, about 1.6 MiB, made for reuse. NULL: no memory. */
 struct fast_stats *fast_stats_new(void);
 void fast_stats_free(struct fast_stats *stats);
 
@@ -160,7 +164,7 @@ enum status fast_enc_piece(struct fast_enc *enc,
                            size_t elem_count) MUST_CHECK;
 
 /* Writes the segment's stream, which knows its own length, and begins the next
- * segment. With no element it is one byte. At most 160 bytes plus twice the
+ * segment. With no element it is one byte. At most 176 bytes plus twice the
  * target bytes; with the planned coding hardly more than these. */
 void fast_enc_finish(struct fast_enc *enc, struct writer *wr);
 

@@ -1,6 +1,7 @@
 /* The decoder's inner loops for AVX2: what each symbol means is found for 32
  * elements at a time in bytes, then eight at a time become elements. */
 #include "codec/lossless/fast_avx2.h"
+#include "codec/lossless/fast_shift.h"
 
 #if CPU_X86
 
@@ -35,21 +36,37 @@ CPU_AVX2 static ALWAYS_INLINE __m256i exponents_64(const uint8_t *base)
     return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order);
 }
 
-/* width is a constant where this is inlined. */
-CPU_AVX2 static ALWAYS_INLINE void contexts(const struct fast_context *context,
-                                            const uint8_t *base, uint16_t *ctx,
-                                            size_t count, unsigned width)
+/* See fast_shift.h, "fast_shift_exponent". */
+CPU_AVX2 static ALWAYS_INLINE __m256i
+shifted_exponents(__m256i e, const struct fast_shift *shift)
 {
-    const __m256i first = _mm256_set1_epi8((char)context->window_first);
+    __m256i none = _mm256_cmpeq_epi8(e, _mm256_setzero_si256());
+    e = _mm256_adds_epu8(e, _mm256_set1_epi8((char)shift->up));
+    e = _mm256_subs_epu8(e, _mm256_set1_epi8((char)shift->down));
+    e = _mm256_max_epu8(e, _mm256_set1_epi8(1));
+    e = _mm256_min_epu8(e, _mm256_set1_epi8((char)FAST_SHIFT_LAST));
+    return _mm256_andnot_si256(none, e);
+}
+
+/* width and shifted are constants where this is inlined. */
+CPU_AVX2 static ALWAYS_INLINE void contexts(const struct fast_lookup *lookup,
+                                            const uint8_t *base, uint16_t *ctx,
+                                            size_t count, unsigned width,
+                                            bool shifted)
+{
+    const struct fast_window *window = lookup->window;
+    const __m256i first = _mm256_set1_epi8((char)window->first);
     const __m256i last = _mm256_set1_epi8(FAST_WINDOW - 1);
     __m256i low_part[4], high_part[4];
     for (unsigned i = 0; i < 4; i++) {
-        low_part[i] = window_part(context->window_low + 16 * i);
-        high_part[i] = window_part(context->window_high + 16 * i);
+        low_part[i] = window_part(window->low + 16 * i);
+        high_part[i] = window_part(window->high + 16 * i);
     }
     for (size_t at = 0; at < count; at += 32) {
         __m256i e = width == 32 ? avx2_exponents(base + 4 * at)
                                 : exponents_64(base + 8 * at);
+        if (shifted)
+            e = shifted_exponents(e, &lookup->shift);
         e = _mm256_min_epu8(_mm256_subs_epu8(e, first), last);
         __m256i low = _mm256_setzero_si256(), high = low;
         for (unsigned i = 0; i < 4; i++) {
@@ -67,18 +84,24 @@ CPU_AVX2 static ALWAYS_INLINE void contexts(const struct fast_context *context,
     }
 }
 
-CPU_AVX2 static void contexts_32(const struct fast_context *context,
+CPU_AVX2 static void contexts_32(const struct fast_lookup *lookup,
                                  const uint8_t *base, uint16_t *ctx,
                                  size_t count)
 {
-    contexts(context, base, ctx, count, 32);
+    if (lookup->shifted)
+        contexts(lookup, base, ctx, count, 32, true);
+    else
+        contexts(lookup, base, ctx, count, 32, false);
 }
 
-CPU_AVX2 static void contexts_64(const struct fast_context *context,
+CPU_AVX2 static void contexts_64(const struct fast_lookup *lookup,
                                  const uint8_t *base, uint16_t *ctx,
                                  size_t count)
 {
-    contexts(context, base, ctx, count, 64);
+    if (lookup->shifted)
+        contexts(lookup, base, ctx, count, 64, true);
+    else
+        contexts(lookup, base, ctx, count, 64, false);
 }
 
 /* 32 bits from each bit position on; all within 256 bits. */
@@ -304,6 +327,7 @@ const struct fast_kernels fast_kernels_avx2 = {
     .unmap_64 = unmap_64,
     .syms_32 = fast_avx2_syms_32,
     .classes_32 = fast_avx2_classes_32,
+    .sizes = fast_avx2_sizes,
 };
 
 #endif

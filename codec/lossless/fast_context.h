@@ -13,6 +13,15 @@
 #define FAST_ROW_SHIFT 5u
 #define FAST_WINDOW    64u
 
+/* Contexts at exponents first .. + FAST_WINDOW - 1, low and high bytes apart;
+ * those below and above are like the first and the last. */
+struct fast_window {
+    bool on; /* else contexts differ over a wider range */
+    uint8_t first;
+    uint8_t low[FAST_WINDOW];
+    uint8_t high[FAST_WINDOW];
+};
+
 /* Contexts are table << RANS_TABLE_SHIFT | row << FAST_ROW_SHIFT. */
 struct fast_context {
     struct fast_coding coding; /* what the rest was made of */
@@ -23,14 +32,11 @@ struct fast_context {
     bool is_float;
     bool has_base;
     bool has_direct; /* some exponent is coded by value */
-    /* Contexts at exponents window_first .. + FAST_WINDOW - 1, low and high
-     * bytes apart; those below and above are like the first and the last. */
-    bool has_window; /* else contexts differ over a wider range */
-    uint8_t window_first;
-    uint8_t window_low[FAST_WINDOW];
-    uint8_t window_high[FAST_WINDOW];
+    bool shifted;
     uint16_t direct_first;
-    uint16_t by_exponent[CLASSES_EXPONENTS];
+    /* The second ones are for changes half an octave larger. */
+    uint16_t by_exponent[2][CLASSES_EXPONENTS];
+    struct fast_window window[2];
     classes_entry rows[CLASSES_ROWS][FREQ_SYMS];
     /* The same for plain kernels: bits | (above << bits) << 32. */
     uint64_t quick[CLASSES_ROWS][FREQ_SYMS];
@@ -56,15 +62,12 @@ static inline unsigned fast_ctx_entry(uint16_t ctx)
 /* width is a constant wherever the following are inlined. */
 static inline uint64_t fast_load(const uint8_t *p, unsigned width)
 {
-    return width == 16 ? load_le16(p)
-                       : (width == 32 ? load_le32(p) : load_le64(p));
+    return width == 32 ? load_le32(p) : load_le64(p);
 }
 
 static inline void fast_store(uint8_t *p, uint64_t v, unsigned width)
 {
-    if (width == 16)
-        store_le16(p, (uint16_t)v);
-    else if (width == 32)
+    if (width == 32)
         store_le32(p, (uint32_t)v);
     else
         store_le64(p, v);
@@ -77,9 +80,7 @@ static inline uint64_t fast_ordered(uint64_t v, unsigned width,
 {
     if (!mantissa_bits)
         return v;
-    return width == 16
-               ? ordered_16((uint16_t)v)
-               : (width == 32 ? ordered_32((uint32_t)v) : ordered_64(v));
+    return width == 32 ? ordered_32((uint32_t)v) : ordered_64(v);
 }
 
 /* The exponent as contexts see it. */

@@ -1,7 +1,7 @@
 /* Decoder of the fast coder: three passes over blocks that fit the first cache.
  * The exponents of the base choose contexts, the contexts tables for rANS, and
  * symbols and raw bits become elements. */
-#include "codec/lossless/fast_kernels.h"
+#include "codec/lossless/fast_shift.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,11 +9,16 @@
 #define BLOCK      512u /* all that a block needs fits the first cache */
 #define BLOCK_BITS (BLOCK * 64u) /* most raw bits of a block */
 
+#define SHIFTS (BLOCK / FAST_SHIFT_BLOCK)
+
 static_assert(BLOCK <= RANS_BLOCK_MAX, "a block is one call of rANS");
+static_assert(BLOCK % FAST_SHIFT_BLOCK == 0, "whole blocks with a shift");
 
 struct fast_dec {
     const struct fast_kernels *kernels;
     struct rans_dec rans;
+    struct rans_dec shift_rans;
+    bool has_shifts; /* in the stream */
     const uint8_t *raw;
     size_t raw_bits; /* from raw on */
     size_t raw_pos;  /* in bits */
@@ -60,19 +65,26 @@ enum status fast_dec_begin(struct fast_dec *dec, struct reader *rd)
     dec->raw_pos = dec->raw_bits = 0;
     dec->raw_over = dec->raw_in_tail = false;
     dec->empty = true;
+    dec->has_shifts = false;
     uint64_t head = reader_varint(rd);
     if (reader_status(rd) || !head)
         return reader_status(rd);
     unsigned lane_code = (unsigned)((head - 1) % RANS_LANE_CODES);
     uint64_t word_count = (head - 1) / RANS_LANE_CODES;
     uint64_t raw_bytes = reader_varint(rd);
+    uint64_t shift_words = reader_varint(rd);
     struct bytes state = reader_bytes(rd, 4 * rans_lane_count(lane_code));
-    if (word_count > reader_left(rd) / 2 ||
-        raw_bytes > reader_left(rd) - 2 * word_count)
+    struct bytes shift_state = reader_bytes(rd, shift_words ? 4 : 0);
+    dec->has_shifts = shift_words != 0;
+    shift_words -= dec->has_shifts;
+    size_t left = reader_left(rd);
+    if (word_count > left / 2 || shift_words > left / 2 - word_count ||
+        raw_bytes > left - 2 * (word_count + shift_words))
         reader_fail(rd, STATUS_TRUNCATED);
     if (reader_status(rd))
         return reader_status(rd);
     struct bytes words = reader_bytes(rd, (size_t)word_count * 2);
+    struct bytes shifts = reader_bytes(rd, (size_t)shift_words * 2);
     struct bytes raw = reader_bytes(rd, (size_t)raw_bytes);
     dec->raw = raw.data;
     dec->raw_bits = raw.size * 8;
@@ -81,6 +93,9 @@ enum status fast_dec_begin(struct fast_dec *dec, struct reader *rd)
                                         words.data, (size_t)word_count);
     if (dec->kernels == &fast_kernels_plain)
         rans_dec_plain(&dec->rans);
+    if (!status && dec->has_shifts)
+        status = rans_dec_begin(&dec->shift_rans, 0, shift_state.data,
+                                shifts.data, (size_t)shift_words);
     return status;
 }
 
@@ -100,36 +115,30 @@ static void prepare_raw(struct fast_dec *dec)
     dec->raw_in_tail = true;
 }
 
-/* From here on width, mantissa_bits and has_base are constants where the
- * functions are inlined. */
-static ALWAYS_INLINE void contexts_from(struct fast_dec *dec,
-                                        const uint8_t *base, size_t from,
-                                        size_t count, unsigned width,
-                                        unsigned mantissa_bits)
+/* The shifts of a block's elements. */
+static void take_shifts(struct fast_dec *dec, size_t count,
+                        uint8_t shifts[SHIFTS])
 {
-    const uint16_t *by_exponent = dec->context.by_exponent;
-    uint16_t *ctx = dec->ctx;
-    for (size_t i = from; i < count; i++) {
-        uint64_t bits = fast_load(base + i * (width / 8), width);
-        ctx[i] = by_exponent[fast_exponent(bits, width, mantissa_bits)];
+    uint16_t ctx[SHIFTS];
+    size_t n = (count + FAST_SHIFT_BLOCK - 1) / FAST_SHIFT_BLOCK;
+    for (size_t i = 0; i < n; i++) {
+        ctx[i] =
+            (uint16_t)(dec->context.coding.shift_table << RANS_TABLE_SHIFT);
+        shifts[i] = FAST_SHIFT_NONE;
     }
+    if (dec->has_shifts)
+        rans_dec_syms(&dec->shift_rans, dec->tables, ctx, shifts, n);
+    else
+        dec->raw_over = true;
 }
 
-static ALWAYS_INLINE void find_contexts(struct fast_dec *dec,
-                                        const uint8_t *base, size_t count,
-                                        unsigned width, unsigned mantissa_bits)
+static void find_contexts(struct fast_dec *dec, const uint8_t *base,
+                          size_t count)
 {
-    const struct fast_kernels *kernels = dec->kernels;
-    size_t groups = dec->context.has_window ? count - count % FAST_GROUP : 0;
-    size_t done = 0;
-    if (width == 32) {
-        kernels->contexts_32(&dec->context, base, dec->ctx, groups);
-        done = groups;
-    } else if (width == 64 && kernels->contexts_64) {
-        kernels->contexts_64(&dec->context, base, dec->ctx, groups);
-        done = groups;
-    }
-    contexts_from(dec, base, done, count, width, mantissa_bits);
+    uint8_t shifts[SHIFTS];
+    if (dec->context.shifted)
+        take_shifts(dec, count, shifts);
+    fast_contexts(dec->kernels, &dec->context, base, shifts, dec->ctx, count);
     dec->alike = 0;
 }
 
@@ -137,10 +146,12 @@ static ALWAYS_INLINE void find_contexts(struct fast_dec *dec,
 static void set_contexts(struct fast_dec *dec, size_t count)
 {
     for (size_t i = dec->alike; i < count; i++)
-        dec->ctx[i] = dec->context.by_exponent[0];
+        dec->ctx[i] = dec->context.by_exponent[0][0];
     dec->alike = dec->alike < count ? count : dec->alike;
 }
 
+/* From here on width, mantissa_bits and has_base are constants where the
+ * functions are inlined. */
 static ALWAYS_INLINE uint64_t take_bits(const uint8_t *raw, size_t pos,
                                         unsigned bits, unsigned width)
 {
@@ -210,7 +221,7 @@ static ALWAYS_INLINE void decode_block(struct fast_dec *dec,
 {
     prepare_raw(dec);
     if (has_base && mantissa_bits)
-        find_contexts(dec, base, count, width, mantissa_bits);
+        find_contexts(dec, base, count);
     else
         set_contexts(dec, count);
     rans_dec_syms(&dec->rans, dec->tables, dec->ctx, dec->syms, count);
@@ -261,15 +272,8 @@ void fast_dec_piece(struct fast_dec *dec, const struct fast_coding *coding,
     case DTYPE_U64:
         decode_run(dec, base, out, elem_count, 64, 0);
         break;
-    case DTYPE_I32:
-    case DTYPE_U32:
-        decode_run(dec, base, out, elem_count, 32, 0);
-        break;
-    case DTYPE_F16:
-        decode_run(dec, base, out, elem_count, 16, 10);
-        break;
     default:
-        decode_run(dec, base, out, elem_count, 16, 7);
+        decode_run(dec, base, out, elem_count, 32, 0);
         break;
     }
 }
@@ -281,6 +285,8 @@ enum status fast_dec_finish(struct fast_dec *dec)
     if (dec->empty)
         return STATUS_OK;
     enum status status = rans_dec_finish(&dec->rans);
+    if (!status && dec->has_shifts)
+        status = rans_dec_finish(&dec->shift_rans);
     if (status)
         return status;
     /* At most the rest of the last byte, in zeros. */

@@ -1,10 +1,11 @@
 /* Encoder of the fast coder: collects the symbols of a segment and writes raw
  * bits block by block; rANS runs backwards over the symbols at the end. */
-#include "codec/lossless/fast_kernels.h"
+#include "codec/lossless/fast_shift.h"
 
 #include <stdlib.h>
 
 #define BLOCK       1024u
+#define SHIFTS      (BLOCK / FAST_SHIFT_BLOCK)
 #define STORE_SLACK 16u
 
 struct fast_enc {
@@ -16,16 +17,19 @@ struct fast_enc {
     uint32_t uncoded[FAST_TABLES_MAX]; /* bits: symbols without frequency */
     size_t alike; /* so many in ctx are the context of exponent 0 */
     uint16_t ctx[BLOCK];
+    struct fast_classes classes[FAST_SHIFT_BLOCK];
     uint64_t bits[BLOCK];  /* how many raw bits of an element, or of two */
     uint64_t value[BLOCK]; /* these bits */
     uint32_t cost[FAST_TABLES_MAX][FREQ_SYMS];
     size_t bytes_max;
     size_t bytes; /* of the target so far */
     size_t sym_count;
+    size_t shift_count;
     uint8_t *raw_pos;
     uint64_t raw_acc;  /* raw_fill bits not stored yet */
     unsigned raw_fill; /* < 64 */
     uint16_t *syms;
+    uint16_t *shifts; /* table << 5 | symbol */
     uint8_t *raw;
     uint8_t *words;
     size_t words_size;
@@ -41,11 +45,13 @@ struct fast_enc *fast_enc_new(const struct fast_tables *tables,
                      ? segment_bytes_max
                      : FAST_SEGMENT_BYTES_MAX;
     enc->bytes_max = max;
-    enc->words_size = max + 2; /* a word for 2 bytes, and one to spare */
-    enc->syms = malloc(max + 2);
+    /* A word for each symbol and for each shift, and one each to spare. */
+    enc->words_size = max + 4;
+    enc->syms = malloc(max / 2 + 2);
+    enc->shifts = malloc(max / 2 + 2);
     enc->raw = malloc(max + STORE_SLACK);
     enc->words = malloc(enc->words_size);
-    if (!enc->syms || !enc->raw || !enc->words) {
+    if (!enc->syms || !enc->shifts || !enc->raw || !enc->words) {
         fast_enc_free(enc);
         return NULL;
     }
@@ -73,6 +79,7 @@ void fast_enc_free(struct fast_enc *enc)
     if (!enc)
         return;
     free(enc->syms);
+    free(enc->shifts);
     free(enc->raw);
     free(enc->words);
     free(enc);
@@ -80,7 +87,7 @@ void fast_enc_free(struct fast_enc *enc)
 
 void fast_enc_begin(struct fast_enc *enc)
 {
-    enc->bytes = enc->sym_count = 0;
+    enc->bytes = enc->sym_count = enc->shift_count = 0;
     enc->raw_pos = enc->raw;
     enc->raw_acc = 0;
     enc->raw_fill = 0;
@@ -134,22 +141,19 @@ static ALWAYS_INLINE unsigned value_sym(uint64_t magnitude, unsigned first,
 
 /* First pass over a block: the symbol and raw bits of each element. width,
  * mantissa_bits and has_base are constants where these are inlined. */
-static ALWAYS_INLINE void find_syms(struct fast_enc *enc, const uint8_t *base,
-                                    const uint8_t *target, size_t count,
-                                    unsigned width, unsigned mantissa_bits,
-                                    bool has_base)
+static ALWAYS_INLINE void find_syms(struct fast_enc *enc, const uint16_t *ctxs,
+                                    const uint8_t *base, const uint8_t *target,
+                                    size_t count, unsigned width,
+                                    unsigned mantissa_bits, bool has_base)
 {
     const struct fast_context *context = &enc->context;
     const uint64_t mask = ~(uint64_t)0 >> (64 - width);
     uint16_t *syms = enc->syms + enc->sym_count;
     for (size_t i = 0; i < count; i++) {
         uint64_t bits = fast_load(target + i * (width / 8), width), from = 0;
-        unsigned e = 0;
-        if (has_base) {
+        if (has_base)
             from = fast_load(base + i * (width / 8), width);
-            e = fast_exponent(from, width, mantissa_bits);
-        }
-        uint16_t ctx = context->by_exponent[e];
+        uint16_t ctx = ctxs[i];
         bool direct = mantissa_bits && (!has_base || fast_ctx_direct(ctx));
         from = direct ? 0 : fast_ordered(from, width, mantissa_bits);
         uint64_t d = fast_ordered(bits, width, mantissa_bits) - from;
@@ -182,21 +186,58 @@ static void put_raw(struct fast_enc *enc, size_t count)
     enc->raw_fill = out.fill;
 }
 
+/* A shift that the table has, from sym towards none. */
+static unsigned coded_shift(const struct fast_enc *enc, unsigned sym)
+{
+    uint32_t uncoded = enc->uncoded[enc->context.coding.shift_table];
+    while (sym != FAST_SHIFT_NONE && uncoded >> sym & 1)
+        sym = sym < FAST_SHIFT_NONE ? sym + 1 : sym - 1;
+    return uncoded >> sym & 1 ? FREQ_SYM_ESCAPE : sym;
+}
+
+/* Chooses the shifts of a block's elements. */
+static void put_shifts(struct fast_enc *enc, const uint8_t *base,
+                       const uint8_t *target, size_t count,
+                       uint8_t shifts[SHIFTS])
+{
+    const struct fast_context *context = &enc->context;
+    size_t bytes = context->format.width / 8;
+    unsigned table = context->coding.shift_table;
+    for (size_t at = 0; at < count; at += FAST_SHIFT_BLOCK) {
+        size_t n = count - at;
+        n = n < FAST_SHIFT_BLOCK ? n : FAST_SHIFT_BLOCK;
+        fast_classes_find(enc->kernels, &context->format, base + at * bytes,
+                          target + at * bytes, enc->classes, n);
+        unsigned sym = fast_shift_choose(enc->kernels, enc->classes, n,
+                                         context->coding.scale);
+        sym = coded_shift(enc, sym);
+        *shifts++ = (uint8_t)sym;
+        enc->shifts[enc->shift_count++] = (uint16_t)(table * FREQ_SYMS + sym);
+    }
+}
+
+static void find_contexts(struct fast_enc *enc, const uint8_t *base,
+                          const uint8_t *target, size_t count)
+{
+    const struct fast_context *context = &enc->context;
+    uint8_t shifts[SHIFTS];
+    if (context->has_base && context->is_float) {
+        if (context->shifted)
+            put_shifts(enc, base, target, count, shifts);
+        fast_contexts(enc->kernels, context, base, shifts, enc->ctx, count);
+        enc->alike = 0;
+    }
+    for (; enc->alike < count && !(context->has_base && context->is_float);
+         enc->alike++)
+        enc->ctx[enc->alike] = context->by_exponent[0][0];
+}
+
 /* Both passes by kernels; returns how many elements they took. */
 static size_t encode_quick(struct fast_enc *enc, const uint8_t *base,
                            const uint8_t *target, size_t count)
 {
     const struct fast_context *context = &enc->context;
-    bool contexts = context->has_base && context->is_float;
     count -= count % FAST_GROUP;
-    if (!count || (contexts && !context->has_window))
-        return 0;
-    if (contexts) {
-        enc->kernels->contexts_32(context, base, enc->ctx, count);
-        enc->alike = 0;
-    }
-    for (; !contexts && enc->alike < count; enc->alike++)
-        enc->ctx[enc->alike] = context->by_exponent[0];
     const struct fast_syms block = {.context = context,
                                     .base = base,
                                     .target = target,
@@ -220,12 +261,13 @@ static ALWAYS_INLINE void encode_run(struct fast_enc *enc, const uint8_t *base,
     size_t step = (size_t)BLOCK * (width / 8);
     for (size_t at = 0; count; at += step) {
         size_t now = count < BLOCK ? count : BLOCK, done = 0;
+        find_contexts(enc, has_base ? base + at : NULL, target + at, now);
         if (width == 32)
             done = encode_quick(enc, has_base ? base + at : NULL, target + at,
                                 now);
         size_t skip = at + done * (width / 8);
-        find_syms(enc, has_base ? base + skip : NULL, target + skip, now - done,
-                  width, mantissa_bits, has_base);
+        find_syms(enc, enc->ctx + done, has_base ? base + skip : NULL,
+                  target + skip, now - done, width, mantissa_bits, has_base);
         put_raw(enc, now - done);
         enc->sym_count += now - done;
         count -= now;
@@ -264,22 +306,15 @@ enum status fast_enc_piece(struct fast_enc *enc,
     case DTYPE_U64:
         encode_any(enc, base, target, elem_count, 64, 0);
         break;
-    case DTYPE_I32:
-    case DTYPE_U32:
-        encode_any(enc, base, target, elem_count, 32, 0);
-        break;
-    case DTYPE_F16:
-        encode_any(enc, base, target, elem_count, 16, 10);
-        break;
     default:
-        encode_any(enc, base, target, elem_count, 16, 7);
+        encode_any(enc, base, target, elem_count, 32, 0);
         break;
     }
     return STATUS_OK;
 }
 
 /* So many have the most lanes. */
-#define MANY_BYTES 131072u
+#define MANY_BYTES 65536u
 
 /* More lanes decode faster but cost about 2 bytes each: few for few bytes. */
 static unsigned choose_lanes(const struct fast_enc *enc)
@@ -304,18 +339,25 @@ void fast_enc_finish(struct fast_enc *enc, struct writer *wr)
     unsigned lane_count = rans_lane_count(lane_code);
     uint32_t state[RANS_LANES_MAX];
     uint8_t *end = enc->words + enc->words_size;
-    const uint8_t *words =
+    uint8_t *words =
         enc->kernels != &fast_kernels_plain
             ? rans_encode(enc->rans, enc->syms, enc->sym_count, lane_count, end,
                           state)
             : rans_encode_plain(enc->rans, enc->syms, enc->sym_count,
                                 lane_count, end, state);
     size_t word_count = (size_t)(end - words) / 2;
+    uint32_t shift_state[RANS_LANES_MAX];
+    const uint8_t *shifts = rans_encode_plain(
+        enc->rans, enc->shifts, enc->shift_count, 1, words, shift_state);
     writer_varint(wr, 1 + ((uint64_t)word_count * RANS_LANE_CODES | lane_code));
     writer_varint(wr, raw_bytes);
+    writer_varint(wr, enc->shift_count ? 1 + (size_t)(words - shifts) / 2 : 0);
     for (unsigned i = 0; i < lane_count; i++)
         writer_le32(wr, state[i]);
+    if (enc->shift_count)
+        writer_le32(wr, shift_state[0]);
     writer_bytes(wr, words, word_count * 2);
+    writer_bytes(wr, shifts, (size_t)(words - shifts));
     writer_bytes(wr, enc->raw, raw_bytes);
     fast_enc_begin(enc);
 }

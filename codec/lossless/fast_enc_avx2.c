@@ -195,4 +195,38 @@ CPU_AVX2 void fast_avx2_classes_32(const uint8_t *base, const uint8_t *target,
     }
 }
 
+/* Four classes of 64 bits each at a time: exponent and diff are the lowest two
+ * of their 16-bit parts. */
+CPU_AVX2 struct fast_sizes fast_avx2_sizes(const struct fast_classes *classes,
+                                           size_t count)
+{
+    const __m256i least = _mm256_set1_epi64x(
+        (int64_t)(UINT64_C(0x7fff7fff) << 32 | FAST_CLEAR_CLASS << 16));
+    const __m256i weights = _mm256_set1_epi64x(1 << 16 | 2);
+    const __m256i first = _mm256_set1_epi64x(0xffffffff);
+    const __m256i ones = _mm256_set1_epi32(-1);
+    __m256i sum = _mm256_setzero_si256(), clear = sum, changed = sum;
+    size_t whole = count - count % 4;
+    for (size_t at = 0; at < whole; at += 4) {
+        __m256i v = avx2_load(classes + at);
+        __m256i is_clear =
+            _mm256_cmpeq_epi32(_mm256_cmpgt_epi16(v, least), ones);
+        __m256i size = _mm256_madd_epi16(v, weights);
+        sum = _mm256_add_epi32(sum, _mm256_and_si256(size, is_clear));
+        clear = _mm256_sub_epi32(clear, is_clear);
+        changed = _mm256_or_si256(changed, v);
+    }
+    uint32_t sums[8], clears[8];
+    avx2_store(sums, _mm256_and_si256(sum, first));
+    avx2_store(clears, _mm256_and_si256(clear, first));
+    struct fast_sizes rest = fast_plain_sizes(classes + whole, count - whole);
+    for (unsigned i = 0; i < 8; i += 2) {
+        rest.sum += sums[i];
+        rest.clear += clears[i];
+    }
+    rest.changed |=
+        !_mm256_testz_si256(changed, _mm256_set1_epi64x((int64_t)0xffff0000));
+    return rest;
+}
+
 #endif

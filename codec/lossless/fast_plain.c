@@ -1,6 +1,6 @@
 /* The inner loops in plain C: what runs from element to element is apart from
  * what compilers make vector code of. */
-#include "codec/lossless/fast_kernels.h"
+#include "codec/lossless/fast_shift.h"
 
 #include <assert.h>
 
@@ -25,12 +25,17 @@ static ALWAYS_INLINE void store_group(uint8_t *p, const uint32_t v[FAST_GROUP])
 #endif
 }
 
-static void contexts_32(const struct fast_context *context, const uint8_t *base,
+static void contexts_32(const struct fast_lookup *lookup, const uint8_t *base,
                         uint16_t *ctx, size_t count)
 {
-    const uint16_t *by_exponent = context->by_exponent;
-    for (size_t i = 0; i < count; i++)
-        ctx[i] = by_exponent[load_le32(base + 4 * i) >> 23 & 0xff];
+    const uint16_t *by_exponent = lookup->by_exponent;
+    if (!lookup->shifted)
+        for (size_t i = 0; i < count; i++)
+            ctx[i] = by_exponent[load_le32(base + 4 * i) >> 23 & 0xff];
+    else
+        for (size_t i = 0; i < count; i++)
+            ctx[i] = by_exponent[fast_shift_exponent(
+                &lookup->shift, load_le32(base + 4 * i) >> 23 & 0xff)];
 }
 
 /* What 32 elements are made of. */
@@ -265,9 +270,24 @@ static void classes_32(const uint8_t *base, const uint8_t *target,
     }
 }
 
+struct fast_sizes fast_plain_sizes(const struct fast_classes *classes,
+                                   size_t count)
+{
+    uint32_t sum = 0, clear = 0, changed = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t diff = classes[i].diff, e = classes[i].exponent;
+        uint32_t all = 0 - (uint32_t)((diff > FAST_CLEAR_CLASS) & (e > 0));
+        sum += (diff + 2 * e) & all;
+        clear -= all;
+        changed |= diff;
+    }
+    return (struct fast_sizes){sum, clear, changed != 0};
+}
+
 const struct fast_kernels fast_kernels_plain = {
     .contexts_32 = contexts_32,
     .unmap_32 = unmap_32,
     .syms_32 = syms_32,
     .classes_32 = classes_32,
+    .sizes = fast_plain_sizes,
 };

@@ -4,6 +4,7 @@
  * each tensor the runs of exponents that use them. Integers only, so that two
  * makers of an update make the same bytes. */
 #include "codec/entropy/cluster.h"
+#include "codec/lossless/fast_shift.h"
 #include "codec/lossless/fast_stats.h"
 
 #include <stdlib.h>
@@ -11,13 +12,11 @@
 /* Costs are in 1/65536 bit. */
 #define BIT ((uint64_t)1 << 16)
 
-/* Where the usual class of changes should lie among the symbols 1 .. 30. */
-#define USUAL_SYM 17u
-/* A class from which on the size of changes is seen, not their rounding. */
-#define CLEAR_CLASS 8u
 /* Bits of a run in a coding, and of what else is in it. */
 #define RUN_BITS    12u
-#define CODING_BITS 40u
+#define CODING_BITS 41u
+/* Bits that shifts must save, beside their own. */
+#define SHIFT_BITS 64u
 /* Bits that a group must save before tables are known. */
 #define GROUP_BITS 24u
 /* Bits that a base must save, beside 1/1024, to be used at all. */
@@ -42,7 +41,7 @@ struct entry {
     uint64_t raw_bits;
     uint64_t bits; /* after solving */
     size_t group_first;
-    unsigned group_count;
+    unsigned group_count; /* after them one of shifts, if there are any */
 };
 
 struct fast_plan {
@@ -59,6 +58,7 @@ struct draft {
     uint64_t cost;
     unsigned group_count;
     struct group group[CLASSES_EXPONENTS];
+    uint32_t shift[FREQ_SYMS];
 };
 
 struct fast_plan *fast_plan_new(void)
@@ -92,31 +92,6 @@ static enum status grow(void **array, size_t elem_bytes, size_t need,
     *array = bigger;
     *cap = want;
     return STATUS_OK;
-}
-
-/* The median of class + 2 * exponent over the changes that are clear of
- * rounding, or over all when few are. */
-static uint16_t choose_scale(const struct fast_stats *stats)
-{
-    uint64_t hist[2][FAST_DIFFS + 2 * CLASSES_EXPONENTS] = {{0}};
-    uint64_t total[2] = {0};
-    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        for (unsigned c = 0; stats->seen[e] && c < FAST_DIFFS; c++) {
-            uint32_t count = stats->diff[e].count[1 + c];
-            unsigned clear = c >= CLEAR_CLASS;
-            hist[clear][c + 2 * (e ? e : 1)] += count;
-            total[clear] += count;
-        }
-    }
-    bool all = total[1] < total[0] / 4;
-    uint64_t half = (total[1] + (all ? total[0] : 0)) / 2, sum = 0;
-    unsigned at = 0;
-    for (; at + 1 < FAST_DIFFS + 2 * CLASSES_EXPONENTS; at++) {
-        sum += hist[1][at] + (all ? hist[0][at] : 0);
-        if (sum > half)
-            break;
-    }
-    return (uint16_t)(at > USUAL_SYM - 1 ? at - (USUAL_SYM - 1) : 0);
 }
 
 static void add_values(struct fast_value_counts *sum,
@@ -194,8 +169,8 @@ static void draft_full(const struct fast_stats *stats, struct draft *draft)
     if (!sum)
         return;
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++)
-        if (stats->seen[e])
-            add_values(sum, &stats->value[e]);
+        if (stats->plain.seen[e])
+            add_values(sum, &stats->plain.value[e]);
     unsigned window = best_window(sum, stats->format.half_octaves);
     draft->coding.mode = FAST_FULL;
     draft->coding.run_count = 1;
@@ -217,32 +192,32 @@ struct diff_plan {
     uint64_t raw_bits[CLASSES_EXPONENTS];
 };
 
-static void plan_diffs(const struct fast_stats *stats, unsigned scale,
+static void plan_diffs(const struct fast_counts *counts,
+                       const struct classes_format *format, unsigned scale,
                        struct diff_plan *diffs)
 {
-    const struct classes_format *format = &stats->format;
     classes_rows_init(diffs->rows, format->width);
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        if (!stats->seen[e])
-            continue;
-        unsigned row = classes_row(format, scale, e);
-        diffs->raw_bits[e] = diff_syms(&stats->diff[e], format, row,
-                                       diffs->rows[row], diffs->hist[e]);
+        for (unsigned half = 0; counts->seen[e] && half < 2; half++) {
+            unsigned row = classes_row(format, scale + half, e);
+            diffs->raw_bits[e] += diff_syms(&counts->diff[half][e], format, row,
+                                            diffs->rows[row], diffs->hist[e]);
+        }
     }
 }
 
 /* Finds up to which exponent values are cheaper than differences. */
-static void choose_direct(const struct fast_stats *stats,
+static void choose_direct(const struct fast_counts *counts,
+                          const struct classes_format *format,
                           struct diff_plan *diffs, struct fast_coding *coding)
 {
-    const struct classes_format *format = &stats->format;
     uint64_t diff_cost = 0, best = 0;
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        if (!stats->seen[e])
+        if (!counts->seen[e])
             continue;
         uint64_t hist[FREQ_SYMS] = {0};
         diff_cost += freq_entropy(diffs->hist[e]) + diffs->raw_bits[e] * BIT;
-        add_values(&diffs->sum, &stats->value[e]);
+        add_values(&diffs->sum, &counts->value[e]);
         unsigned window = best_window(&diffs->sum, format->half_octaves);
         uint64_t raw = value_syms(&diffs->sum, format, window, hist);
         uint64_t cost = freq_entropy(hist) + (raw + RUN_BITS) * BIT;
@@ -301,7 +276,9 @@ static void merge_groups(struct draft *draft)
 }
 
 /* The coding by differences. */
-static void draft_delta(const struct fast_stats *stats, struct draft *draft)
+static void draft_delta(const struct fast_counts *counts,
+                        const struct classes_format *format, unsigned scale,
+                        struct draft *draft)
 {
     struct diff_plan *diffs = calloc(1, sizeof(*diffs));
     memset(draft, 0, sizeof(*draft));
@@ -310,19 +287,19 @@ static void draft_delta(const struct fast_stats *stats, struct draft *draft)
         return;
     struct fast_coding *coding = &draft->coding;
     coding->mode = FAST_DELTA;
-    coding->scale = choose_scale(stats);
-    plan_diffs(stats, coding->scale, diffs);
-    choose_direct(stats, diffs, coding);
-    unsigned window = coding->direct_first - 2u * stats->format.exponent_bias;
+    coding->scale = (uint16_t)scale;
+    plan_diffs(counts, format, scale, diffs);
+    choose_direct(counts, format, diffs, coding);
+    unsigned window = coding->direct_first - 2u * format->exponent_bias;
     draft->cost = 0;
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        if (!stats->seen[e])
+        if (!counts->seen[e])
             continue;
         struct group *group = &draft->group[draft->group_count++];
         group->first_exponent = (uint8_t)e;
         if (e < coding->direct_end) {
-            draft->raw_bits += value_syms(&stats->value[e], &stats->format,
-                                          window, group->hist);
+            draft->raw_bits +=
+                value_syms(&counts->value[e], format, window, group->hist);
         } else {
             memcpy(group->hist, diffs->hist[e], sizeof(group->hist));
             draft->raw_bits += diffs->raw_bits[e];
@@ -333,6 +310,22 @@ static void draft_delta(const struct fast_stats *stats, struct draft *draft)
         draft->cost += freq_entropy(draft->group[i].hist) + RUN_BITS * BIT;
     draft->cost += draft->raw_bits * BIT;
     free(diffs);
+}
+
+/* The coding by differences with shifts. */
+static void draft_shifted(const struct fast_stats *stats, struct draft *draft)
+{
+    uint64_t hist[FREQ_SYMS];
+    draft->cost = UINT64_MAX;
+    if (!stats->has_scale)
+        return;
+    draft_delta(&stats->shifted, &stats->format, stats->shift_scale, draft);
+    if (draft->cost == UINT64_MAX)
+        return;
+    draft->coding.shifted = 1;
+    for (unsigned s = 0; s < FREQ_SYMS; s++)
+        hist[s] = draft->shift[s] = stats->shift[s];
+    draft->cost += freq_entropy(hist) + SHIFT_BITS * BIT;
 }
 
 /* The best row for integers: they have but one. */
@@ -370,7 +363,7 @@ static void draft_full_integers(const struct fast_stats *stats,
                                 struct draft *draft)
 {
     struct fast_diff_counts counts;
-    memcpy(counts.count, stats->value[0].count, sizeof(counts.count));
+    memcpy(counts.count, stats->plain.value[0].count, sizeof(counts.count));
     draft_integers(stats, &counts, FAST_FULL, draft);
 }
 
@@ -380,8 +373,9 @@ static enum status keep(struct fast_plan *plan, const struct draft *draft,
     enum status status = grow((void **)&plan->entry, sizeof(*plan->entry),
                               plan->entry_count + 1, &plan->entry_cap);
     if (!status)
-        status = grow((void **)&plan->group, sizeof(*plan->group),
-                      plan->group_count + draft->group_count, &plan->group_cap);
+        status =
+            grow((void **)&plan->group, sizeof(*plan->group),
+                 plan->group_count + draft->group_count + 1, &plan->group_cap);
     if (status)
         return status;
     *index = plan->entry_count++;
@@ -397,15 +391,31 @@ static enum status keep(struct fast_plan *plan, const struct draft *draft,
         for (unsigned s = 0; s < FREQ_SYMS; s++)
             kept->hist[s] = (uint32_t)draft->group[i].hist[s];
     }
+    if (draft->coding.shifted) {
+        struct kept_group *kept = &plan->group[plan->group_count++];
+        kept->first_exponent = 0;
+        memcpy(kept->hist, draft->shift, sizeof(kept->hist));
+    }
     return STATUS_OK;
 }
 
-/* Both ways of coding a tensor, and the better one. NULL: no memory. */
+/* The ways of coding a tensor, and the best one. */
 struct drafts {
-    struct draft full, delta;
+    struct draft full, delta, shifted;
     const struct draft *best;
 };
 
+static void draft_deltas(const struct fast_stats *stats, struct drafts *drafts)
+{
+    struct draft *delta = &drafts->delta, *shifted = &drafts->shifted;
+    draft_delta(&stats->plain, &stats->format, fast_counts_scale(&stats->plain),
+                delta);
+    draft_shifted(stats, shifted);
+    if (shifted->cost < delta->cost)
+        *delta = *shifted;
+}
+
+/* NULL: no memory. */
 static struct drafts *drafts_new(const struct fast_stats *stats)
 {
     struct drafts *drafts = malloc(sizeof(*drafts));
@@ -420,9 +430,9 @@ static struct drafts *drafts_new(const struct fast_stats *stats)
     else
         draft_full_integers(stats, full);
     if (has_base && is_float)
-        draft_delta(stats, delta);
+        draft_deltas(stats, drafts);
     else if (has_base)
-        draft_integers(stats, &stats->diff[0], FAST_DELTA, delta);
+        draft_integers(stats, &stats->plain.diff[0][0], FAST_DELTA, delta);
     /* What differences save must be more than chance. */
     uint64_t margin = full->cost / 1024 + MARGIN_BITS * BIT;
     bool saves = delta->cost < full->cost && full->cost - delta->cost > margin;
@@ -488,14 +498,34 @@ static void choose_runs(const struct kept_group *group, struct entry *entry,
                   RUN_BITS * (coding->run_count - 1u);
 }
 
+/* The cheapest table for the shifts of a tensor. */
+static void choose_shift_table(const struct kept_group *group,
+                               struct entry *entry, uint32_t (*cost)[FREQ_SYMS],
+                               unsigned table_count)
+{
+    uint64_t least = UINT64_MAX;
+    for (unsigned t = 0; t < table_count; t++) {
+        uint64_t bits = cluster_cost(group->hist, cost[t]);
+        if (bits >= least)
+            continue;
+        least = bits;
+        entry->coding.shift_table = (uint8_t)t;
+    }
+    entry->bits += least / BIT + 4;
+}
+
 /* Unused tables leave, the others keep their order. */
 static void drop_unused(struct fast_plan *plan, struct fast_tables *tables)
 {
     bool used[FAST_TABLES_MAX] = {false};
     uint8_t place[FAST_TABLES_MAX] = {0};
-    for (size_t i = 0; i < plan->entry_count; i++)
-        for (unsigned r = 0; r < plan->entry[i].coding.run_count; r++)
-            used[plan->entry[i].coding.run[r].table] = true;
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        const struct fast_coding *coding = &plan->entry[i].coding;
+        for (unsigned r = 0; r < coding->run_count; r++)
+            used[coding->run[r].table] = true;
+        if (coding->shifted)
+            used[coding->shift_table] = true;
+    }
     unsigned kept = 0;
     for (unsigned t = 0; t < tables->count; t++) {
         if (!used[t])
@@ -504,11 +534,13 @@ static void drop_unused(struct fast_plan *plan, struct fast_tables *tables)
         tables->table[kept++] = tables->table[t];
     }
     tables->count = kept;
-    for (size_t i = 0; i < plan->entry_count; i++)
-        for (unsigned r = 0; r < plan->entry[i].coding.run_count; r++) {
-            struct fast_run *run = &plan->entry[i].coding.run[r];
-            run->table = place[run->table];
-        }
+    for (size_t i = 0; i < plan->entry_count; i++) {
+        struct fast_coding *coding = &plan->entry[i].coding;
+        for (unsigned r = 0; r < coding->run_count; r++)
+            coding->run[r].table = place[coding->run[r].table];
+        if (coding->shifted)
+            coding->shift_table = place[coding->shift_table];
+    }
 }
 
 static enum status make_tables(const struct fast_plan *plan,
@@ -538,8 +570,11 @@ enum status fast_plan_solve(struct fast_plan *plan, struct fast_tables *tables)
         freq_costs(&tables->table[t], ESCAPE_BITS, cost[t]);
     for (size_t i = 0; i < plan->entry_count; i++) {
         struct entry *entry = &plan->entry[i];
-        choose_runs(plan->group + entry->group_first, entry, cost,
-                    tables->count);
+        const struct kept_group *group = plan->group + entry->group_first;
+        choose_runs(group, entry, cost, tables->count);
+        if (entry->coding.shifted)
+            choose_shift_table(group + entry->group_count, entry, cost,
+                               tables->count);
     }
     drop_unused(plan, tables);
     return STATUS_OK;

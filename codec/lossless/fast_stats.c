@@ -1,18 +1,32 @@
 /* Counts the classes of a tensor's differences and values by base exponent. */
 #include "codec/lossless/fast_stats.h"
 
-#include "codec/lossless/fast_context.h"
+#include "codec/lossless/fast_shift.h"
 
 #include <stdlib.h>
 
 /* Counters have 32 bits; what comes after so many elements is like them. */
 #define COUNTED_MAX ((uint64_t)1 << 31)
+/* A class from which on the size of changes is seen, not their rounding. */
+#define CLEAR_CLASS 8u
+
+static void shift_exponents(unsigned sym, uint8_t exponent[CLASSES_EXPONENTS])
+{
+    struct fast_shift shift = fast_shift_of(sym);
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++)
+        exponent[e] =
+            (uint8_t)(sym == FAST_SHIFT_EQUAL ? FAST_SHIFT_QUIET
+                                              : fast_shift_exponent(&shift, e));
+}
 
 struct fast_stats *fast_stats_new(void)
 {
     struct fast_stats *stats = calloc(1, sizeof(*stats));
-    if (stats)
-        stats->kernels = fast_kernels_choose();
+    if (!stats)
+        return NULL;
+    stats->kernels = fast_kernels_choose();
+    for (unsigned sym = 0; sym < FREQ_SYMS; sym++)
+        shift_exponents(sym, stats->exponent[sym]);
     return stats;
 }
 
@@ -26,22 +40,55 @@ void fast_stats_free(struct fast_stats *stats)
     free(stats);
 }
 
-void fast_stats_reset(struct fast_stats *stats, enum dtype dtype)
+static void counts_reset(struct fast_counts *counts)
 {
     for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
-        if (!stats->seen[e])
+        if (!counts->seen[e])
             continue;
-        memset(&stats->diff[e], 0, sizeof(stats->diff[e]));
-        memset(&stats->value[e], 0, sizeof(stats->value[e]));
-        stats->seen[e] = false;
+        memset(&counts->diff[0][e], 0, sizeof(counts->diff[0][e]));
+        memset(&counts->diff[1][e], 0, sizeof(counts->diff[1][e]));
+        memset(&counts->value[e], 0, sizeof(counts->value[e]));
+        counts->seen[e] = false;
     }
+}
+
+void fast_stats_reset(struct fast_stats *stats, enum dtype dtype)
+{
+    counts_reset(&stats->plain);
+    counts_reset(&stats->shifted);
+    memset(stats->shift, 0, sizeof(stats->shift));
     stats->elem_count = stats->changed_count = 0;
-    stats->has_base = false;
+    stats->has_base = stats->has_scale = false;
     (void)classes_format(dtype, &stats->format);
 }
 
-/* width and mantissa_bits are constants where these are inlined. There are no
- * branches on values: they would be hard to predict. */
+/* The median of class + 2 * exponent over the changes that are clear of
+ * rounding, or over all when few are. */
+uint16_t fast_counts_scale(const struct fast_counts *counts)
+{
+    uint64_t hist[2][FAST_DIFFS + 2 * CLASSES_EXPONENTS] = {{0}};
+    uint64_t total[2] = {0};
+    for (unsigned e = 0; e < CLASSES_EXPONENTS; e++) {
+        for (unsigned c = 0; counts->seen[e] && c < FAST_DIFFS; c++) {
+            uint32_t count = counts->diff[0][e].count[1 + c];
+            unsigned clear = c >= CLEAR_CLASS;
+            hist[clear][c + 2 * (e ? e : 1)] += count;
+            total[clear] += count;
+        }
+    }
+    bool all = total[1] < total[0] / 4;
+    uint64_t half = (total[1] + (all ? total[0] : 0)) / 2, sum = 0;
+    unsigned at = 0;
+    for (; at + 1 < FAST_DIFFS + 2 * CLASSES_EXPONENTS; at++) {
+        sum += hist[1][at] + (all ? hist[0][at] : 0);
+        if (sum > half)
+            break;
+    }
+    const unsigned usual = FAST_SHIFT_USUAL - 1;
+    return (uint16_t)(at > usual ? at - usual : 0);
+}
+
+/* width and mantissa_bits are constants where these are inlined. */
 static ALWAYS_INLINE uint64_t magnitude_of(uint64_t d, unsigned width)
 {
     uint64_t mask = ~(uint64_t)0 >> (64 - width);
@@ -49,88 +96,73 @@ static ALWAYS_INLINE uint64_t magnitude_of(uint64_t d, unsigned width)
     return ((d ^ sign) - sign) & mask;
 }
 
-static ALWAYS_INLINE void count_value(struct fast_value_counts *counts,
-                                      uint64_t ordered, unsigned width,
-                                      unsigned mantissa_bits, unsigned first)
-{
-    uint64_t magnitude = magnitude_of(ordered, width);
-    unsigned at = 1 + (unsigned)(magnitude >> (mantissa_bits - 1)) - first;
-    at = at - 1 < FAST_VALUES ? at : 1 + FAST_VALUES;
-    counts->count[at & (0 - (unsigned)(magnitude != 0))]++;
-}
-
 static ALWAYS_INLINE void count_values(struct fast_stats *stats,
                                        const uint8_t *target, size_t count,
                                        unsigned width, unsigned mantissa_bits)
 {
     unsigned first = 2u * stats->format.exponent_bias;
+    uint32_t *counts = stats->plain.value[0].count;
     for (size_t i = 0; i < count; i++) {
-        uint64_t bits = fast_load(target + i * (width / 8), width);
-        count_value(&stats->value[0], fast_ordered(bits, width, mantissa_bits),
-                    width, mantissa_bits, first);
+        uint64_t to = fast_load(target + i * (width / 8), width);
+        to = magnitude_of(fast_ordered(to, width, mantissa_bits), width);
+        counts[fast_value_index(to, mantissa_bits, first)]++;
     }
-    stats->seen[0] = true;
+    stats->plain.seen[0] = true;
     stats->changed_count += count;
 }
 
-static ALWAYS_INLINE uint64_t count_diffs(struct fast_stats *stats,
-                                          const uint8_t *base,
-                                          const uint8_t *target, size_t count,
-                                          unsigned width,
-                                          unsigned mantissa_bits)
+static ALWAYS_INLINE void count_class(struct fast_counts *counts, unsigned half,
+                                      unsigned e, struct fast_classes c)
 {
-    unsigned first = 2u * stats->format.exponent_bias;
-    uint64_t changed = 0;
+    counts->seen[e] = true;
+    counts->diff[half][e].count[c.diff]++;
+    counts->value[e].count[c.value]++;
+}
+
+/* One block with a shift. */
+static void count_shifted(struct fast_stats *stats,
+                          const struct fast_classes *classes, size_t count)
+{
+    struct fast_counts *counts = &stats->shifted;
+    unsigned sym =
+        fast_shift_choose(stats->kernels, classes, count, stats->shift_scale);
+    unsigned half = sym == FAST_SHIFT_EQUAL ? 0 : fast_shift_of(sym).half;
+    const uint8_t *exponent = stats->exponent[sym];
+    stats->shift[sym]++;
+    for (size_t i = 0; i < count; i++)
+        count_class(counts, half, exponent[classes[i].exponent], classes[i]);
+}
+
+static void count_classes(struct fast_stats *stats,
+                          const struct fast_classes *classes, size_t count)
+{
+    size_t same = 0;
     for (size_t i = 0; i < count; i++) {
-        uint64_t from = fast_load(base + i * (width / 8), width);
-        uint64_t to = fast_load(target + i * (width / 8), width);
-        unsigned e = fast_exponent(from, width, mantissa_bits);
-        to = fast_ordered(to, width, mantissa_bits);
-        stats->seen[e] = true;
-        count_value(&stats->value[e], to, width, mantissa_bits, first);
-        uint64_t magnitude =
-            magnitude_of(to - fast_ordered(from, width, mantissa_bits), width);
-        uint64_t none = magnitude == 0;
-        unsigned at = 1 + classes_of(magnitude | none);
-        stats->diff[e].count[at & ((unsigned)none - 1)]++;
-        changed += 1 - none;
+        count_class(&stats->plain, 0, classes[i].exponent, classes[i]);
+        same += !classes[i].diff;
     }
-    return changed;
+    stats->changed_count += count - same;
+    if (!stats->has_scale && same < count) {
+        stats->shift_scale = fast_counts_scale(&stats->plain);
+        stats->has_scale = true;
+    }
+    for (size_t at = 0; at < count; at += FAST_SHIFT_BLOCK)
+        count_shifted(stats, classes + at,
+                      count - at < FAST_SHIFT_BLOCK ? count - at
+                                                    : FAST_SHIFT_BLOCK);
 }
 
-/* Floats of 32 bits that have a base, as far as kernels go. */
-static size_t count_quick(struct fast_stats *stats, const uint8_t *base,
-                          const uint8_t *target, size_t count)
+static void count_diffs(struct fast_stats *stats, const uint8_t *base,
+                        const uint8_t *target, size_t count)
 {
-    size_t done = 0, same = 0;
-    while (count - done >= FAST_GROUP) {
-        size_t now = count - done - (count - done) % FAST_GROUP;
+    size_t bytes = stats->format.width / 8;
+    for (size_t at = 0; at < count; at += FAST_STATS_BLOCK) {
+        size_t now = count - at;
         now = now < FAST_STATS_BLOCK ? now : FAST_STATS_BLOCK;
-        stats->kernels->classes_32(base + 4 * done, target + 4 * done,
-                                   stats->classes, now);
-        for (size_t i = 0; i < now; i++) {
-            struct fast_classes c = stats->classes[i];
-            stats->seen[c.exponent] = true;
-            stats->diff[c.exponent].count[c.diff]++;
-            stats->value[c.exponent].count[c.value]++;
-            same += !c.diff;
-        }
-        done += now;
+        fast_classes_find(stats->kernels, &stats->format, base + at * bytes,
+                          target + at * bytes, stats->classes, now);
+        count_classes(stats, stats->classes, now);
     }
-    stats->changed_count += done - same;
-    return done;
-}
-
-static ALWAYS_INLINE void count_any(struct fast_stats *stats,
-                                    const uint8_t *base, const uint8_t *target,
-                                    size_t count, unsigned width,
-                                    unsigned mantissa_bits)
-{
-    if (base)
-        stats->changed_count +=
-            count_diffs(stats, base, target, count, width, mantissa_bits);
-    else
-        count_values(stats, target, count, width, mantissa_bits);
 }
 
 /* Counts a magnitude by half octave; returns 1 unless it is 0. */
@@ -152,14 +184,14 @@ static ALWAYS_INLINE void count_integers(struct fast_stats *stats,
     uint64_t changed = base ? 0 : count;
     for (size_t i = 0; i < count; i++) {
         uint64_t to = fast_load(target + i * (width / 8), width);
-        count_magnitude(stats->value[0].count, magnitude_of(to, width));
+        count_magnitude(stats->plain.value[0].count, magnitude_of(to, width));
         if (!base)
             continue;
         to -= fast_load(base + i * (width / 8), width);
-        changed +=
-            count_magnitude(stats->diff[0].count, magnitude_of(to, width));
+        changed += count_magnitude(stats->plain.diff[0][0].count,
+                                   magnitude_of(to, width));
     }
-    stats->seen[0] = true;
+    stats->plain.seen[0] = true;
     stats->changed_count += changed;
 }
 
@@ -189,16 +221,12 @@ void fast_stats_add(struct fast_stats *stats, const uint8_t *base,
         count_integers(stats, base, target, elem_count, 64);
     else if (!format->mantissa_bits)
         count_integers(stats, base, target, elem_count, 32);
+    else if (base)
+        count_diffs(stats, base, target, elem_count);
     else if (format->width == 64)
-        count_any(stats, base, target, elem_count, 64, 52);
-    else if (format->width == 32) {
-        size_t n = base ? count_quick(stats, base, target, elem_count) : 0;
-        count_any(stats, base ? base + 4 * n : NULL, target + 4 * n,
-                  elem_count - n, 32, 23);
-    } else if (format->mantissa_bits == 10)
-        count_any(stats, base, target, elem_count, 16, 10);
+        count_values(stats, target, elem_count, 64, 52);
     else
-        count_any(stats, base, target, elem_count, 16, 7);
+        count_values(stats, target, elem_count, 32, 23);
 }
 
 uint64_t fast_stats_count(const struct fast_stats *stats)

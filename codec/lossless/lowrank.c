@@ -204,11 +204,16 @@ static void subtract_prior(const struct fit *fit, size_t row, size_t count,
     }
 }
 
+static bool is_scaled(const struct fit *fit)
+{
+    return fit->in->row_scale || fit->in->base_scale > 0;
+}
+
 static float scale_of(const struct fit *fit, size_t row)
 {
     const struct lowrank_input *in = fit->in;
     if (!in->row_scale)
-        return 1;
+        return in->base_scale > 0 ? in->base_scale : 1;
     return (float)in->row_scale[row] * (float)exp2(in->scale_shift);
 }
 
@@ -226,7 +231,7 @@ static enum status load_rows(struct fit *fit, size_t row, size_t count,
     size_t from = fit->columns * (dtype_bits(fit->in->from) / 8);
     size_t to = fit->columns * (dtype_bits(fit->in->dtype) / 8);
     enum status status = read_rows(fit, row, count, &base, &target);
-    if (!status && fit->in->row_scale)
+    if (!status && is_scaled(fit))
         for (size_t i = 0; i < count; i++)
             subtract_row(fit, row + i, target + i * to, base + i * from,
                          out + i * fit->columns);
@@ -425,7 +430,7 @@ static enum status load_sample(struct fit *fit)
             return status;
         subtract_row(fit, row, target, base, s->diff + i * n);
         load_reals(fit->in->from, base, n, s->base + i * n);
-        for (size_t j = 0; j < n && fit->in->row_scale; j++)
+        for (size_t j = 0; j < n && is_scaled(fit); j++)
             s->base[i * n + j] *= scale_of(fit, row);
         for (size_t j = 0; bytes <= 2 && j < n; j++)
             s->target[i * n + j] =
@@ -594,7 +599,7 @@ static struct rounding choose_rank(struct fit *fit, unsigned rank_max,
     while (most && !(fit->value[most - 1] > 0))
         most--;
     project_sample(fit);
-    struct probe before = probe_rank(fit, 0, fit->prior || fit->in->row_scale);
+    struct probe before = probe_rank(fit, 0, fit->prior || is_scaled(fit));
     *plain = *best = before.bits;
     for (size_t i = 0; before.rank < most; i++) {
         unsigned rank = probed[i] < most ? probed[i] : most;

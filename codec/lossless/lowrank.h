@@ -26,6 +26,7 @@ struct lowrank_input {
      * predict. */
     const int32_t *row_scale;
     int scale_shift;
+    float base_scale; /* the same; not of f64 */
     /* Further passes over the data for slightly better directions: 1 saves 0.1
      * % of an update and takes half as long again; more is hardly better. */
     unsigned effort;

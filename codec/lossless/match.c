@@ -322,6 +322,8 @@ enum status match_contents(const struct source *base,
         status = match_tensors(&ma);
     if (!status)
         status = match_assemble(&ma);
+    if (!status)
+        status = match_copies(&ma);
     match_gaps_deinit(&ma.gaps);
     match_side_deinit(&ma.base);
     match_side_deinit(&ma.target);

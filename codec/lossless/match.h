@@ -16,7 +16,8 @@
  * set). Else, unless it is merely like that stretch of the base (what is no
  * tensor in another length, a tensor of the same name in a shape that does not
  * fit), every element has its place in the base: one to one if columns is 0, or
- * as gather.h says. Then the base's elements may be of another type. */
+ * as gather.h says. Then the base's elements may be of another type: floats, i8
+ * and u8 have each other's. */
 struct match {
     uint64_t target_offset;
     uint64_t size;
@@ -43,7 +44,8 @@ struct match_list {
  * Where all names and shapes are equal nothing is read. Else less than 1 KiB of
  * each tensor, a few rows more of those that were merged or split, and of those
  * that grew or shrank some values of each row or column: in all at most about
- * 80 MiB and an eighth of the target. Memory is 1 KiB a tensor and a few MiB.
+ * 80 MiB and an eighth of the target. Where a good part is no tensor, that part
+ * and the base are read once. Memory is 1 KiB a tensor and a few MiB.
  *
  * NO_MEMORY, or what the sources answer. On error out is empty. */
 enum status match_contents(const struct source *base,

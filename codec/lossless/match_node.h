@@ -189,4 +189,9 @@ void match_count_pieces(struct matcher *ma, struct match_node *node);
 enum status match_list_add(struct match_list *list, struct match match)
     MUST_CHECK;
 
+/* Cuts ranges of the list that are no tensors where long stretches of them
+ * occur in the base: those have their place there, what is between them the
+ * base that is between. Reads base and ranges once, if there are large ones. */
+enum status match_copies(struct matcher *ma) MUST_CHECK;
+
 #endif

@@ -139,12 +139,20 @@ bool match_beyond_chance(float corr, size_t count, float z)
     return 0.5f * logf((1 + c) / (1 - c)) * sqrtf((float)count - 3) >= z;
 }
 
+/* Floats, and what they are quantised to. */
+static bool match_is_number(enum dtype dtype)
+{
+    return dtype_is_float(dtype) || dtype == DTYPE_I8 || dtype == DTYPE_U8;
+}
+
 bool match_kinds_fit(const struct match_node *a, const struct match_node *b)
 {
     enum dtype s = a->tensor->dtype, t = b->tensor->dtype;
     if (!a->tensor->size || !b->tensor->size)
         return false;
-    return s == t || (dtype_is_float(s) && dtype_is_float(t));
+    if (dtype_is_float(s) || dtype_is_float(t))
+        return s == t || (match_is_number(s) && match_is_number(t));
+    return s == t;
 }
 
 void match_pair(struct match_node *target, struct match_node *base,

@@ -279,6 +279,12 @@ void narrow_context_set(struct narrow_context *context,
                         const struct narrow_coding *coding, enum dtype dtype)
 {
     struct narrow_format *format = &context->format;
+    if (context->is_set && context->dtype == dtype &&
+        !memcmp(&context->coding, coding, sizeof(*coding)))
+        return;
+    context->is_set = true;
+    context->dtype = dtype;
+    context->coding = *coding;
     (void)narrow_format(dtype, format);
     set_rows(context, format->width);
     context->has_pred = coding->mode == NARROW_DELTA;

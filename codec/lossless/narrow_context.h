@@ -15,6 +15,9 @@
 
 /* Contexts are table << RANS_TABLE_SHIFT | flip << 9 | row << 5. */
 struct narrow_context {
+    struct narrow_coding coding; /* what the rest was made of */
+    enum dtype dtype;
+    bool is_set;
     struct narrow_format format;
     unsigned rows_width; /* for which rows is filled; 0 = not yet */
     bool has_pred;

@@ -183,14 +183,18 @@ static ALWAYS_INLINE void decode_run(struct narrow_dec *dec,
                                      uint8_t *out, size_t count,
                                      struct shape shape)
 {
-    size_t step = (size_t)BLOCK * (shape.width / 8);
     for (size_t i = 0; !shape.has_pred && i < BLOCK && i < count; i++)
         dec->ctx[i] = dec->context.ctx[0];
-    for (size_t at = 0, elem = 0; count; at += step, elem += BLOCK) {
-        size_t now = count < BLOCK ? count : BLOCK;
+    /* After the first block the next symbol is one of the first lane. */
+    size_t most = BLOCK - dec->rans.lane;
+    for (size_t at = 0, elem = 0; count;) {
+        size_t now = count < most ? count : most;
         decode_block(dec, shape.has_pred ? pred + at : NULL,
                      shape.has_lost ? lost + elem : NULL, out + at, now, shape);
         count -= now;
+        at += now * (shape.width / 8);
+        elem += now;
+        most = BLOCK;
     }
 }
 

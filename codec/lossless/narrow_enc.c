@@ -248,7 +248,7 @@ static unsigned choose_lanes(const struct narrow_enc *enc)
     for (size_t i = 0; i < enc->sym_count; i++)
         cost += costs[enc->syms[i]];
     uint64_t bytes = (cost >> 19) + (uint64_t)(enc->raw_pos - enc->raw);
-    return bytes < 512 ? 0 : (bytes < 8192 ? 1 : (bytes < 49152 ? 2 : 3));
+    return bytes < 512 ? 0 : (bytes < 8192 ? 1 : (bytes < 24576 ? 2 : 3));
 }
 
 void narrow_enc_finish(struct narrow_enc *enc, struct writer *wr)

@@ -30,7 +30,8 @@ bool predict_dtype_ok(enum dtype dtype)
 
 bool predict_is_plain(const struct predict *p)
 {
-    return !p->rank && !p->row_scale && p->from == p->dtype;
+    return !p->rank && !p->row_scale && !(p->base_scale > 0) &&
+           p->from == p->dtype;
 }
 
 bool predict_has_lost(const struct predict *p)
@@ -41,6 +42,13 @@ bool predict_has_lost(const struct predict *p)
 static bool within(int value, int least, int most)
 {
     return value >= least && value <= most;
+}
+
+static bool base_scale_ok(const struct predict *p, bool ints)
+{
+    return !ints && !p->row_scale && p->base_scale >= PREDICT_BASE_SCALE_MIN &&
+           p->base_scale <= PREDICT_BASE_SCALE_MAX &&
+           (p->base_scale < 1 || p->base_scale > 1);
 }
 
 bool predict_ok(const struct predict *p)
@@ -55,6 +63,8 @@ bool predict_ok(const struct predict *p)
         !(to_int
               ? within(p->shift, PREDICT_INT_SHIFT_MIN, PREDICT_INT_SHIFT_MAX)
               : within(p->shift, PREDICT_SHIFT_MIN, PREDICT_SHIFT_MAX)))
+        return false;
+    if (!(p->base_scale >= 0) || (p->base_scale > 0 && !base_scale_ok(p, ints)))
         return false;
     if (!p->row_scale)
         return true;
@@ -102,6 +112,11 @@ static float load_float(enum dtype dtype, const uint8_t *at)
     return (float)load_int(dtype, at);
 }
 
+float predict_step(const struct predict *p)
+{
+    return p->rank ? float_power(p->shift) : -0.0f;
+}
+
 /* The real-valued prediction in binary32. */
 static float real_float(const struct predict_run *run, size_t at,
                         const uint8_t *base)
@@ -110,8 +125,9 @@ static float real_float(const struct predict_run *run, size_t at,
     float real = load_float(p->from, base);
     if (p->row_scale)
         real *= (float)run->scale * float_power(p->scale_shift);
+    real *= predict_base_scale(p);
     if (run->acc)
-        real += (float)run->acc[at] * float_power(p->shift);
+        real += (float)run->acc[at] * predict_step(p);
     return real;
 }
 
@@ -124,8 +140,9 @@ static double real_double(const struct predict_run *run, size_t at,
                                        : (double)load_float(p->from, base);
     if (p->row_scale)
         real *= (double)run->scale * (double)float_power(p->scale_shift);
+    real *= (double)predict_base_scale(p);
     if (run->acc)
-        real += (double)run->acc[at] * (double)float_power(p->shift);
+        real += (double)run->acc[at] * (double)predict_step(p);
     return real;
 }
 
@@ -234,13 +251,13 @@ void predict_join_any(const struct predict_run *run)
     }
 }
 
-/* f32 of f32 with low rank alone. */
+/* f32 of f32. */
 void predict_join_f32(const struct predict_run *run)
 {
-    float step = float_power(run->p->shift);
+    float step = predict_step(run->p), scale = predict_base_scale(run->p);
     for (size_t i = 0; i < run->count; i++) {
         uint32_t base = load_le32(run->base + 4 * i);
-        float real = float_of_bits(base) + (float)run->acc[i] * step;
+        float real = float_of_bits(base) * scale + (float)run->acc[i] * step;
         uint32_t bits = float_bits(real);
         bool finite = (bits & 0x7f800000) != 0x7f800000;
         store_le32(run->pred + 4 * i, finite ? bits : base);
@@ -249,10 +266,11 @@ void predict_join_f32(const struct predict_run *run)
 
 void predict_join_bf16(const struct predict_run *run)
 {
-    float step = float_power(run->p->shift);
+    float step = predict_step(run->p), scale = predict_base_scale(run->p);
     for (size_t i = 0; i < run->count; i++) {
         uint32_t base = load_le16(run->base + 2 * i);
-        float real = float_of_bits(base << 16) + (float)run->acc[i] * step;
+        float real =
+            float_of_bits(base << 16) * scale + (float)run->acc[i] * step;
         uint32_t bits = float_bits(real), sign = 0 - (bits >> 31);
         uint32_t up = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
         uint32_t over = ((bits - (up << 16)) ^ sign) - sign;
@@ -428,13 +446,18 @@ static void do_tile(const struct predict_kernel *kernel, const struct rect *r,
     uint32_t u[PREDICT_RANK_MAX / 2 + 1];
     int32_t acc[PREDICT_TILE];
     run->acc = p->rank ? acc : NULL;
+    if (!p->rank && join != predict_join_any && dtype_bits(p->dtype) > 8) {
+        memset(acc, 0, sizeof(acc));
+        run->acc = acc;
+    }
     for (size_t i = 0; i < r->rows; i++) {
         size_t at = i * (r->end - r->first) + column - r->first;
         uint64_t row = r->row + i;
-        row_pairs(p->u + row * p->rank, p->rank, u);
-        if (pair_count)
+        if (pair_count) {
+            row_pairs(p->u + row * p->rank, p->rank, u);
             kernel->sum(u, pairs + column % PREDICT_TILE, PREDICT_TILE,
                         pair_count, run->count, acc);
+        }
         run->scale = p->row_scale ? p->row_scale[row] : 0;
         run->base = r->base + at * from;
         run->pred = r->pred + at * to;
@@ -451,10 +474,10 @@ static void do_rect(const struct predict_kernel *kernel,
     size_t step = (size_t)PREDICT_TILE * ((p->rank + 1) / 2);
     memset(pairs + step, 0, PREDICT_TILE_STEP * sizeof(*pairs));
     for (size_t column = r->first; column < r->end;) {
-        size_t tile = column / PREDICT_TILE;
-        size_t end = (tile + 1) * PREDICT_TILE;
+        size_t tile = column / PREDICT_TILE, left = r->end - column;
         struct predict_run run = {.p = p};
-        run.count = (end < r->end ? end : r->end) - column;
+        run.count = PREDICT_TILE - column % PREDICT_TILE;
+        run.count = run.count < left ? run.count : left;
         const uint32_t *use = pairs;
         if (p->pairs && column % PREDICT_TILE == 0)
             use = p->pairs + tile * step;

@@ -1,8 +1,8 @@
 /* Predictions: how the elements of a base become what a coder codes the target
- * against. Plain (the base itself), the base of another type, each row times a
- * factor, plus a matrix of low rank: sums of products of small integers with
- * one power-of-two step. The arithmetic is exact or one IEEE operation at a
- * time, so a prediction has the same bits on every machine.
+ * against. Plain (the base itself), the base of another type, all or each row
+ * times a factor, plus a matrix of low rank: sums of products of small integers
+ * with one power-of-two step. The arithmetic is exact or one IEEE operation at
+ * a time, so a prediction has the same bits on every machine.
  *
  * codec/FORMAT.md, "Predictions", says what every field means to the bit. */
 #ifndef CODEC_LOSSLESS_PREDICT_H
@@ -25,6 +25,9 @@
 #define PREDICT_SCALE_SHIFT_MAX 30
 /* Of row scales from integers to integers. */
 #define PREDICT_INT_SCALE_SHIFT (-24)
+/* Of a scale of the whole base. */
+#define PREDICT_BASE_SCALE_MIN 0x1p-32f
+#define PREDICT_BASE_SCALE_MAX 0x1p32f
 /* Most bytes of u and v together. */
 #define PREDICT_FACTOR_BYTES_MAX ((uint64_t)1 << 20)
 /* What lost says of an element without a real-valued prediction. */
@@ -43,6 +46,8 @@ struct predict {
     const int32_t *row_scale; /* NULL: none; else one a row, which stands for
                                  row_scale * 2^scale_shift */
     int scale_shift;
+    float base_scale;      /* 0: none; else the base is multiplied by it. Not 1,
+                              nor with row_scale or from integers to integers */
     const uint32_t *pairs; /* NULL, or v as predict_pairs lays it out: saves
                               time when runs are shorter than about 32 rows */
 };

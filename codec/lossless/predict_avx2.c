@@ -90,26 +90,99 @@ AVX2 static inline __m256 load_sums(const int32_t *acc, __m256 step)
     return _mm256_mul_ps(_mm256_cvtepi32_ps(sums), step);
 }
 
-AVX2 static inline __m256 step_of(const struct predict_run *run)
-{
-    return _mm256_castsi256_ps(_mm256_set1_epi32((run->p->shift + 127) << 23));
-}
-
 AVX2 static void join_f32_avx2(const struct predict_run *run)
 {
     const __m256i inf = _mm256_set1_epi32(0x7f800000);
-    __m256 step = step_of(run);
+    const __m256 step = _mm256_set1_ps(predict_step(run->p));
+    const __m256 scale = _mm256_set1_ps(predict_base_scale(run->p));
     size_t i = 0;
     for (; i + 8 <= run->count; i += 8) {
         __m256 base =
             _mm256_loadu_ps((const float *)(const void *)(run->base + 4 * i));
-        __m256 real = _mm256_add_ps(base, load_sums(run->acc + i, step));
+        __m256 real = _mm256_add_ps(_mm256_mul_ps(base, scale),
+                                    load_sums(run->acc + i, step));
         __m256i e = _mm256_and_si256(_mm256_castps_si256(real), inf);
         __m256 bad = _mm256_castsi256_ps(_mm256_cmpeq_epi32(e, inf));
         real = _mm256_blendv_ps(real, base, bad);
         _mm256_storeu_ps((float *)(void *)(run->pred + 4 * i), real);
     }
     join_rest(run, i, 4, predict_join_f32);
+}
+
+/* bf16 to bf16, as predict_join_bf16: real numbers in two vectors of eight,
+ * whose halves go with those of packing, all else in one of sixteen. */
+struct bf16_reals {
+    __m256i low, high;
+};
+
+AVX2 static inline struct bf16_reals bf16_reals(const struct predict_run *run,
+                                                size_t i, __m256i base,
+                                                __m256 step, __m256 scale)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    __m256 low = _mm256_castsi256_ps(_mm256_unpacklo_epi16(zero, base));
+    __m256 high = _mm256_castsi256_ps(_mm256_unpackhi_epi16(zero, base));
+    low =
+        _mm256_add_ps(_mm256_mul_ps(low, scale), load_sums(run->acc + i, step));
+    high = _mm256_add_ps(_mm256_mul_ps(high, scale),
+                         load_sums(run->acc + i + 8, step));
+    return (struct bf16_reals){_mm256_castps_si256(low),
+                               _mm256_castps_si256(high)};
+}
+
+/* Rounds to the upper 16 bits; what that took is in over. */
+AVX2 static inline __m256i bf16_round(__m256i bits, __m256i *over)
+{
+    const __m256i one = _mm256_set1_epi32(1);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
+    __m256i up = _mm256_add_epi32(
+        _mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    *over = _mm256_sub_epi32(bits,
+                             _mm256_and_si256(up, _mm256_set1_epi32(~0xffff)));
+    return _mm256_srli_epi32(up, 16);
+}
+
+AVX2 static inline __m256i bf16_not_finite(__m256i v)
+{
+    const __m256i inf = _mm256_set1_epi16(0x7f80);
+    return _mm256_cmpeq_epi16(_mm256_and_si256(v, inf), inf);
+}
+
+AVX2 static void join_bf16_avx2(const struct predict_run *run)
+{
+    const __m256 step = _mm256_set1_ps(predict_step(run->p));
+    const __m256 scale = _mm256_set1_ps(predict_base_scale(run->p));
+    size_t i = 0;
+    for (; i + 16 <= run->count; i += 16) {
+        __m256i base = _mm256_permute4x64_epi64(
+            _mm256_loadu_si256(
+                (const __m256i *)(const void *)(run->base + 2 * i)),
+            0xd8);
+        struct bf16_reals real = bf16_reals(run, i, base, step, scale);
+        __m256i a, b;
+        real.low = bf16_round(real.low, &a);
+        real.high = bf16_round(real.high, &b);
+        __m256i pred = _mm256_packus_epi32(real.low, real.high);
+        __m256i over = _mm256_packs_epi32(a, b);
+        __m256i sign = _mm256_srai_epi16(pred, 15);
+        over = _mm256_subs_epi16(_mm256_xor_si256(over, sign), sign);
+        __m256i level = _mm256_srli_epi16(
+            _mm256_xor_si256(over, _mm256_set1_epi16(INT16_MIN)), 13);
+        __m256i bad =
+            _mm256_or_si256(bf16_not_finite(base), bf16_not_finite(pred));
+        pred = _mm256_blendv_epi8(pred, base, bad);
+        level = _mm256_blendv_epi8(level, _mm256_set1_epi16(PREDICT_LOST_NONE),
+                                   bad);
+        _mm256_storeu_si256((__m256i *)(void *)(run->pred + 2 * i),
+                            _mm256_permute4x64_epi64(pred, 0xd8));
+        level = _mm256_packus_epi16(level, level);
+        /* Fours of levels: 0, 2 and 1, 3. */
+        level = _mm256_permutevar8x32_epi32(
+            level, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+        _mm_storeu_si128((__m128i *)(void *)(run->lost + i),
+                         _mm256_castsi256_si128(level));
+    }
+    join_rest(run, i, 2, predict_join_bf16);
 }
 
 /* Stores eight predictions of 16 bits and their levels. */
@@ -123,39 +196,6 @@ AVX2 static inline void store_16(const struct predict_run *run, size_t i,
                      _mm256_castsi256_si128(both));
     _mm_storel_epi64((__m128i *)(void *)(run->lost + i),
                      _mm_packus_epi16(levels, levels));
-}
-
-AVX2 static void join_bf16_avx2(const struct predict_run *run)
-{
-    const __m256i inf = _mm256_set1_epi32(0x7f800000);
-    const __m256i one = _mm256_set1_epi32(1), seven = _mm256_set1_epi32(7);
-    __m256 step = step_of(run);
-    size_t i = 0;
-    for (; i + 8 <= run->count; i += 8) {
-        __m256i base = _mm256_cvtepu16_epi32(_mm_loadu_si128(
-            (const __m128i *)(const void *)(run->base + 2 * i)));
-        __m256 wide = _mm256_castsi256_ps(_mm256_slli_epi32(base, 16));
-        __m256 real = _mm256_add_ps(wide, load_sums(run->acc + i, step));
-        __m256i bits = _mm256_castps_si256(real);
-        __m256i sign = _mm256_srai_epi32(bits, 31);
-        __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
-        __m256i up = _mm256_add_epi32(
-            _mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-        __m256i cut = _mm256_and_si256(up, _mm256_set1_epi32(~0xffff));
-        __m256i over = _mm256_sub_epi32(bits, cut);
-        over = _mm256_sub_epi32(_mm256_xor_si256(over, sign), sign);
-        __m256i level = _mm256_srli_epi32(
-            _mm256_add_epi32(over, _mm256_set1_epi32(0x8000)), 13);
-        level = _mm256_min_epi32(level, seven);
-        __m256i bad = _mm256_or_si256(
-            _mm256_cmpeq_epi32(_mm256_and_si256(bits, inf), inf),
-            _mm256_cmpeq_epi32(_mm256_and_si256(cut, inf), inf));
-        __m256i pred = _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), base, bad);
-        level = _mm256_blendv_epi8(level, _mm256_set1_epi32(PREDICT_LOST_NONE),
-                                   bad);
-        store_16(run, i, pred, level);
-    }
-    join_rest(run, i, 2, predict_join_bf16);
 }
 
 /* As narrow_float_widen for f16, eight elements in 32 bits each. */
@@ -179,13 +219,14 @@ AVX2 static inline __m256 widen_f16(__m256i base)
 AVX2 static void join_f16_avx2(const struct predict_run *run)
 {
     const __m256i one = _mm256_set1_epi32(1), seven = _mm256_set1_epi32(7);
-    __m256 step = step_of(run);
+    const __m256 step = _mm256_set1_ps(predict_step(run->p));
+    const __m256 scale = _mm256_set1_ps(predict_base_scale(run->p));
     size_t i = 0;
     for (; i + 8 <= run->count; i += 8) {
         __m256i base = _mm256_cvtepu16_epi32(_mm_loadu_si128(
             (const __m128i *)(const void *)(run->base + 2 * i)));
-        __m256 real =
-            _mm256_add_ps(widen_f16(base), load_sums(run->acc + i, step));
+        __m256 real = _mm256_add_ps(_mm256_mul_ps(widen_f16(base), scale),
+                                    load_sums(run->acc + i, step));
         __m256i bits = _mm256_castps_si256(real);
         __m256i sign = _mm256_srai_epi32(bits, 31);
         __m256i e = _mm256_and_si256(_mm256_srli_epi32(bits, 23),

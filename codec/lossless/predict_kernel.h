@@ -32,13 +32,22 @@ struct predict_kernel {
      * columns, next the second pairs, and so on. */
     void (*sum)(const uint32_t *u, const uint32_t *v, size_t stride,
                 unsigned pair_count, size_t columns, int32_t *acc);
-    /* Joins base and sums of the same type, without scale but for join_int8,
-     * which may lack sums instead. NULL where predict_join_any does. */
+    /* Joins base and sums of the same type, without row scale but for
+     * join_int8, which alone may lack sums. NULL where predict_join_any does.
+     */
     void (*join_f32)(const struct predict_run *run);
     void (*join_bf16)(const struct predict_run *run);
     void (*join_f16)(const struct predict_run *run);
     void (*join_int8)(const struct predict_run *run);
 };
+
+/* What sums are multiplied by: of sums that are none -0, which changes nothing
+ * that it is added to. And what the base is multiplied by. */
+float predict_step(const struct predict *p);
+static inline float predict_base_scale(const struct predict *p)
+{
+    return p->base_scale > 0 ? p->base_scale : 1;
+}
 
 /* Pairs from the given one on. */
 void predict_lay_pairs(const int16_t *v, unsigned rank, unsigned from,

@@ -53,34 +53,74 @@ enum status row_scale_fit(const struct lowrank_input *in, int32_t *scale)
     return status;
 }
 
-enum status row_scale_write(uint64_t rows, const int32_t *scale,
+static bool is_integer(enum dtype dtype)
+{
+    return dtype == DTYPE_I8 || dtype == DTYPE_U8 || dtype == DTYPE_I16 ||
+           dtype == DTYPE_U16;
+}
+
+bool row_scale_is_fine(enum dtype from, enum dtype dtype)
+{
+    return !is_integer(from) || !is_integer(dtype);
+}
+
+static bool rows_ok(uint64_t rows, bool fine)
+{
+    return rows &&
+           rows <= (fine ? ROW_SCALE_FINE_ROWS_MAX : ROW_SCALE_ROWS_MAX);
+}
+
+/* As numbers of a factor set: steps, or upper and lower half. */
+static void split(int32_t scale, bool fine, int16_t *out)
+{
+    if (!fine) {
+        *out = (int16_t)((scale - ROW_SCALE_ONE) / (1 << ROW_SCALE_STEP_BITS));
+        return;
+    }
+    int32_t low = scale & 0xffff;
+    out[0] = (int16_t)(scale >> 16);
+    out[1] = (int16_t)(low < 0x8000 ? low : low - 0x10000);
+}
+
+static int32_t join(const int16_t *in, bool fine)
+{
+    if (!fine)
+        return ROW_SCALE_ONE + *in * (1 << ROW_SCALE_STEP_BITS);
+    return in[0] * 0x10000 + (in[1] & 0xffff);
+}
+
+enum status row_scale_write(uint64_t rows, bool fine, const int32_t *scale,
                             struct writer *wr)
 {
-    if (!rows || rows > ROW_SCALE_ROWS_MAX)
+    if (!rows_ok(rows, fine))
         return STATUS_USAGE;
-    int16_t *d = malloc((size_t)rows * sizeof(*d)), none = 0;
+    const int16_t none[2] = {0};
+    unsigned rank = fine ? 2 : 1;
+    int16_t *d = malloc(rank * (size_t)rows * sizeof(*d));
     if (!d)
         return STATUS_NO_MEMORY;
     for (size_t i = 0; i < rows; i++)
-        d[i] =
-            (int16_t)((scale[i] - ROW_SCALE_ONE) / (1 << ROW_SCALE_STEP_BITS));
-    enum status status = factors_write(1, rows, 1, d, &none, wr);
+        split(scale[i], fine, d + rank * i);
+    enum status status = factors_write(rank, rows, 1, d, none, wr);
     free(d);
     return status;
 }
 
-enum status row_scale_read(struct reader *rd, uint64_t rows, int32_t *scale)
+enum status row_scale_read(struct reader *rd, uint64_t rows, bool fine,
+                           int32_t *scale)
 {
-    if (!rows || rows > ROW_SCALE_ROWS_MAX)
+    if (!rows_ok(rows, fine))
         return STATUS_LIMIT;
-    int16_t *d = malloc((size_t)rows * sizeof(*d)), none = 0;
+    int16_t none[2] = {0};
+    unsigned rank = fine ? 2 : 1;
+    int16_t *d = malloc(rank * (size_t)rows * sizeof(*d));
     if (!d)
         return STATUS_NO_MEMORY;
-    enum status status = factors_read(rd, 1, rows, 1, d, &none);
-    if (!status && none)
+    enum status status = factors_read(rd, rank, rows, 1, d, none);
+    if (!status && (none[0] || none[1]))
         status = STATUS_CORRUPT;
     for (size_t i = 0; i < rows && !status; i++)
-        scale[i] = ROW_SCALE_ONE + d[i] * (1 << ROW_SCALE_STEP_BITS);
+        scale[i] = join(d + rank * i, fine);
     free(d);
     return status;
 }

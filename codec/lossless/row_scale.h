@@ -16,6 +16,12 @@
 #define ROW_SCALE_STEP_BITS 10u
 #define ROW_SCALE_ROWS_MAX  (((uint64_t)1 << 19) - 1)
 
+/* From or to floats they have all bits: two numbers of a factor set each. */
+#define ROW_SCALE_FINE_ROWS_MAX (((uint64_t)1 << 18) - 1)
+
+/* True unless both types are integers. */
+bool row_scale_is_fine(enum dtype from, enum dtype dtype);
+
 /* The nearest row scale to a ratio; ROW_SCALE_ONE for what is no number. */
 int32_t row_scale_near(double ratio);
 
@@ -30,14 +36,14 @@ int32_t row_scale_near(double ratio);
 enum status row_scale_fit(const struct lowrank_input *input, int32_t *scale)
     MUST_CHECK;
 
-/* Writes 1 .. ROW_SCALE_ROWS_MAX scales made by the above. NO_MEMORY, or what
- * the writer says. */
-enum status row_scale_write(uint64_t rows, const int32_t *scale,
+/* Writes 1 .. ROW_SCALE_ROWS_MAX scales made by the above, or, if fine, 1 ..
+ * ROW_SCALE_FINE_ROWS_MAX of any value. NO_MEMORY, or what the writer says. */
+enum status row_scale_write(uint64_t rows, bool fine, const int32_t *scale,
                             struct writer *wr) MUST_CHECK;
 
 /* Reads the scales of rows rows. LIMIT: no rows or too many; TRUNCATED,
  * CORRUPT, NO_MEMORY. */
-enum status row_scale_read(struct reader *rd, uint64_t rows, int32_t *scale)
-    MUST_CHECK;
+enum status row_scale_read(struct reader *rd, uint64_t rows, bool fine,
+                           int32_t *scale) MUST_CHECK;
 
 #endif

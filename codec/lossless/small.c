@@ -46,10 +46,90 @@ void small_models_init(struct small_models *m)
                                          n < SMALL_COUNT_MAX};
 }
 
-static void fill(small_prob *at, size_t size)
+/* The share of differences below u sixteenths of a step when they are expected
+ * to be of half octave q: of a logistic distribution, 16 bits. */
+static uint32_t share_below(const struct small_models *m, int q, int u)
 {
-    for (size_t i = 0; i < size / sizeof(*at); i++)
-        at[i] = UINT32_C(1) << 31;
+    int half = q & 1, octave = (q - half) / 2;
+    int64_t slope = ((int64_t)(half ? 4015 : 5678) << 20) >> (octave + 4);
+    int64_t x = slope * u >> 24;
+    x = x > SMALL_SQUASH_MAX ? SMALL_SQUASH_MAX : x;
+    x = x < -SMALL_SQUASH_MAX ? -SMALL_SQUASH_MAX : x;
+    return m->squash[x + SMALL_SQUASH_MAX];
+}
+
+/* A state that takes a 1 to have part of all, as sure as after count bits. */
+static small_prob state_of(uint64_t part, uint64_t all, unsigned count)
+{
+    uint32_t p = all ? (uint32_t)((part << 22) / all) : 1u << 21;
+    p = p < 4096 ? 4096 : p;
+    p = p > (1u << 22) - 4096 ? (1u << 22) - 4096 : p;
+    return p << 10 | count;
+}
+
+static void fill(small_prob *at, size_t count, small_prob state)
+{
+    for (size_t i = 0; i < count; i++)
+        at[i] = state;
+}
+
+/* Shares of what lies beyond half a step and beyond three halves, on the side
+ * where the prediction was before rounding and on the other. */
+struct tails {
+    uint32_t over[2], far[2];
+};
+
+static struct tails tails_of(const struct small_models *m, int q, unsigned lost)
+{
+    struct tails sum = {{0}, {0}};
+    unsigned from = lost ? lost : 1, to = lost ? lost : 4;
+    for (unsigned t = from; t <= to; t++) {
+        int f = 2 * (int)t - 1;
+        sum.over[0] += 65536 - share_below(m, q, 8 - f);
+        sum.over[1] += share_below(m, q, -8 - f);
+        sum.far[0] += 65536 - share_below(m, q, 24 - f);
+        sum.far[1] += share_below(m, q, -24 - f);
+    }
+    if (!lost) {
+        sum.over[0] = sum.over[1] = (sum.over[0] + sum.over[1]) / 8;
+        sum.far[0] = sum.far[1] = (sum.far[0] + sum.far[1]) / 8;
+    }
+    return sum;
+}
+
+static void expect_size(struct small_models *m, unsigned size, int q)
+{
+    for (unsigned lost = 0; lost < 5; lost++) {
+        struct tails tails = tails_of(m, q, lost);
+        uint32_t over = tails.over[0] + tails.over[1];
+        unsigned at = size * 8 + lost;
+        m->zero[at] = state_of(over, 65536, 12);
+        fill(&m->zero_a[at * 8], 8, m->zero[at]);
+        m->sign[at] = state_of(tails.over[1], over, 12);
+        fill(&m->sign_a[at * 32], 32, m->sign[at]);
+        for (unsigned side = 0; side < 2; side++)
+            m->one[at * 2 + side] =
+                state_of(tails.far[side], tails.over[side], 12);
+    }
+}
+
+static void expect_octaves(struct small_models *m, unsigned size, int q,
+                           bool has_one)
+{
+    uint32_t mass[16];
+    uint32_t above = 65536;
+    for (unsigned j = 0; j < 8; j++) {
+        int u = (32 << j) - (has_one ? 8 : 0);
+        uint32_t next = j < 7 ? 65536 - share_below(m, q, u) : 0;
+        mass[8 + j] = j || !has_one ? above - next + 16 : 1;
+        above = next;
+    }
+    for (unsigned i = 7; i; i--)
+        mass[i] = mass[2 * i] + mass[2 * i + 1];
+    for (unsigned i = 1; i < 8; i++) {
+        small_prob state = state_of(mass[2 * i + 1], mass[i], 4);
+        m->octave[size * 16 + i] = m->octave[size * 16 + 8 + i] = state;
+    }
 }
 
 static void fill_weights(int32_t (*w)[3], size_t count)
@@ -58,34 +138,36 @@ static void fill_weights(int32_t (*w)[3], size_t count)
         w[i][0] = w[i][1] = w[i][2] = SMALL_WEIGHT_FIRST;
 }
 
-#define FILL(array) fill(m->array, sizeof(m->array))
-#define FILL_WEIGHTS(array) \
-    fill_weights(m->array, sizeof(m->array) / sizeof(m->array[0]))
+#define FILL(array, state) \
+    fill(m->array, sizeof(m->array) / sizeof(m->array[0]), state)
 
 void small_models_reset(struct small_models *m)
 {
+    small_prob even = state_of(1, 2, 0), sure = state_of(1, 2, 4);
     m->next_elem = 0;
-    FILL(zero_a);
-    FILL(zero_b);
-    FILL(zero_c);
-    FILL_WEIGHTS(zero_w);
-    FILL(sign_a);
-    FILL(sign_b);
-    FILL(sign_c);
-    FILL_WEIGHTS(sign_w);
-    FILL(octave);
-    FILL(more);
-    FILL(low);
-    FILL(value_sign);
-    FILL(value);
-    FILL(value_low);
+    for (unsigned size = 0; size < SMALL_SIZES; size++) {
+        bool wide = size >= 18;
+        expect_size(m, size, wide ? 2 * (int)size - 26 : (int)size - 8);
+        expect_octaves(m, size, wide ? 8 : (int)size - 8, !wide);
+    }
+    FILL(zero_b, even);
+    FILL(zero_c, even);
+    fill_weights(m->zero_w, 8);
+    FILL(sign_b, even);
+    fill_weights(m->sign_w, 8);
+    FILL(none, state_of(63, 64, 2));
+    FILL(more, even);
+    FILL(low, sure);
+    FILL(value_sign, even);
+    FILL(value, even);
+    FILL(value_low, even);
 }
 
-static int context_of(int q)
+static int size_of(int q)
 {
     if (q < 10)
         return q < -8 ? 0 : q + 8;
-    return q < 36 ? 18 + (q - 10) / 2 : 31;
+    return q < 100 ? 18 + (q - 10) / 2 : 63;
 }
 
 static struct small_expect expect_of(const struct small_coding *coding,
@@ -99,7 +181,7 @@ static struct small_expect expect_of(const struct small_coding *coding,
     unsigned octave = q > 0 ? (unsigned)q / 2 : 0;
     unsigned k0 = octave < 5 ? 0 : octave - 4, k0_max = format.width - 8u;
     return (struct small_expect){.q = (int16_t)q,
-                                 .qi = (uint8_t)context_of(q),
+                                 .size = (uint8_t)size_of(q),
                                  .octs = (uint8_t)(octave < 15 ? octave : 15),
                                  .k0 = (uint8_t)(k0 < k0_max ? k0 : k0_max),
                                  .flag = format.width <= 16 || octave < 5 ||

@@ -10,7 +10,8 @@
 #define EXPONENTS    256u
 #define CLASSES      128u
 #define FIELDS       256u /* exponent fields of values, f64 less 896 */
-#define LOST_LEVELS  8u
+#define SURENESS     5u   /* of the side: nothing lost, then more and more */
+#define SIDES        5u   /* no difference; 1 or more up; 1 or more down */
 #define PAIRS_BEFORE 33u
 #define PAIRS_AFTER  65u
 /* Counters have 32 bits; what comes after so many elements is like them. */
@@ -22,15 +23,15 @@ struct small_stats {
     uint64_t columns;
     bool has_pred;
     uint64_t elem_count, changed_count;
-    uint32_t same[EXPONENTS];
     uint32_t other_sign[EXPONENTS];
-    uint32_t diff[EXPONENTS][CLASSES];
+    /* "Up" is where the difference is likelier to be. */
+    uint32_t side[EXPONENTS][SURENESS][SIDES];
+    uint32_t diff[EXPONENTS][2][CLASSES];
     uint32_t value[EXPONENTS][FIELDS];
     /* Sizes of neighbours: half octave (modulo 64) by octave (modulo 32) of the
      * one before; the last of each is "no difference". */
     unsigned before;
     uint32_t pair[PAIRS_BEFORE][PAIRS_AFTER];
-    uint32_t lost[LOST_LEVELS][3]; /* no difference, up, down */
 };
 
 struct small_stats *small_stats_new(void)
@@ -43,10 +44,31 @@ void small_stats_free(struct small_stats *stats)
     free(stats);
 }
 
+static uint64_t count_of(const struct small_stats *stats, unsigned e)
+{
+    uint64_t count = 0;
+    for (unsigned sure = 0; sure < SURENESS; sure++)
+        for (unsigned side = 0; side < SIDES; side++)
+            count += stats->side[e][sure][side];
+    return count;
+}
+
+/* Most exponents do not occur: what they have is zero already. */
 void small_stats_reset(struct small_stats *stats, enum dtype dtype,
                        uint64_t columns)
 {
-    memset(stats, 0, sizeof(*stats));
+    for (unsigned e = 0; e < EXPONENTS; e++) {
+        if (!count_of(stats, e))
+            continue;
+        memset(stats->side[e], 0, sizeof(stats->side[e]));
+        memset(stats->diff[e], 0, sizeof(stats->diff[e]));
+        memset(stats->value[e], 0, sizeof(stats->value[e]));
+        stats->other_sign[e] = 0;
+    }
+    memset(stats->pair, 0, sizeof(stats->pair));
+    stats->before = 0;
+    stats->has_pred = false;
+    stats->elem_count = stats->changed_count = 0;
     stats->dtype = dtype;
     stats->format = small_format(dtype);
     stats->columns = columns;
@@ -70,17 +92,20 @@ static inline void count_as(struct small_stats *stats, const uint8_t *pred,
             stats->value[e][small_exponent(t, width, mant)]++;
             stats->other_sign[e] += (unsigned)((t ^ p) >> (width - 1) & 1);
         }
-        unsigned after = PAIRS_AFTER - 1;
+        unsigned after = PAIRS_AFTER - 1, side = 0;
+        unsigned flip = mant ? (unsigned)(p >> (width - 1)) & 1 : 0, sure = 0;
+        if (lost) {
+            flip = lost[i] < 4;
+            sure = 1 + (flip ? 3 - (lost[i] & 3u) : lost[i] & 3u);
+        }
         if (mag) {
             unsigned class = small_class(mag);
-            stats->diff[e][class]++;
+            unsigned down = ((unsigned)(d >> (width - 1)) & 1) ^ flip;
+            stats->diff[e][down][class]++;
+            side = 1 + 2 * down + (class > 0);
             after = (class + (mant ? 2 * e : 0)) % (PAIRS_AFTER - 1);
-        } else {
-            stats->same[e]++;
         }
-        if (lost)
-            stats->lost[lost[i] % LOST_LEVELS]
-                       [mag ? 1 + (d >> (width - 1) & 1) : 0]++;
+        stats->side[e][sure][side]++;
         stats->pair[before][after]++;
         before = mag ? after / 2 : PAIRS_BEFORE - 1;
         changed += t != p || !pred;
@@ -137,18 +162,27 @@ static uint64_t weight_of(uint64_t count)
     return count ? count * log2_16(count) : 0;
 }
 
-/* Bits (16 after the point) of coding count symbols that occur so often, by a
- * model that learns them. */
+/* Bits (16 after the point) of coding symbols that occur so often. */
 static uint64_t entropy(const uint32_t *counts, unsigned symbols)
 {
-    uint64_t sum = 0, bits = 0, learn = 0;
+    uint64_t sum = 0, bits = 0;
     for (unsigned s = 0; s < symbols; s++) {
         sum += counts[s];
         bits += weight_of(counts[s]);
+    }
+    return weight_of(sum) - bits;
+}
+
+/* The same, by a model that learns them. */
+static uint64_t learnt(const uint32_t *counts, unsigned symbols)
+{
+    uint64_t sum = 0, learn = 0;
+    for (unsigned s = 0; s < symbols; s++) {
+        sum += counts[s];
         if (counts[s])
             learn += 65536 + log2_16(counts[s]) / 4;
     }
-    return weight_of(sum) - bits + (sum > 4 ? learn : 0);
+    return entropy(counts, symbols) + (sum > 4 ? learn : 0);
 }
 
 static uint64_t two_way(uint64_t a, uint64_t b)
@@ -158,29 +192,36 @@ static uint64_t two_way(uint64_t a, uint64_t b)
 
 static uint64_t diff_cost(const struct small_stats *stats, unsigned e)
 {
-    uint64_t changed = 0, raw = 0;
-    for (unsigned c = 0; c < CLASSES; c++) {
-        uint64_t k = c / 2;
-        changed += stats->diff[e][c];
-        raw += stats->diff[e][c] * (1 + (k ? k - 1 : 0));
+    uint64_t raw = 0, bits = 0;
+    for (unsigned sure = 0; sure < SURENESS; sure++)
+        bits += learnt(stats->side[e][sure], SIDES);
+    for (unsigned down = 0; down < 2; down++) {
+        bits += learnt(stats->diff[e][down] + 1, CLASSES - 1);
+        for (unsigned c = 4; c < CLASSES; c++)
+            raw += stats->diff[e][down][c] * (c / 2 - 1);
     }
-    return entropy(stats->diff[e], CLASSES) + two_way(stats->same[e], changed) +
-           (raw << 16);
+    return bits + (raw << 16);
 }
 
 static uint64_t value_cost(const struct small_stats *stats,
                            const uint32_t fields[FIELDS], uint64_t count,
                            uint64_t other_sign)
 {
-    return entropy(fields, FIELDS) + ((count * stats->format.mant) << 16) +
+    return learnt(fields, FIELDS) + ((count * stats->format.mant) << 16) +
            two_way(other_sign, count - other_sign);
 }
 
-static uint64_t count_of(const struct small_stats *stats, unsigned e)
+static uint64_t diff_count(const struct small_stats *stats, unsigned e,
+                           unsigned class)
 {
-    uint64_t count = stats->same[e];
-    for (unsigned c = 0; c < CLASSES; c++)
-        count += stats->diff[e][c];
+    return (uint64_t)stats->diff[e][0][class] + stats->diff[e][1][class];
+}
+
+static uint64_t same_count(const struct small_stats *stats, unsigned e)
+{
+    uint64_t count = 0;
+    for (unsigned sure = 0; sure < SURENESS; sure++)
+        count += stats->side[e][sure][0];
     return count;
 }
 
@@ -195,11 +236,13 @@ static unsigned scale_of(const struct small_stats *stats, bool sparse,
     uint64_t hist[SIZES] = {0}, count = 0, changed = 0;
     for (unsigned e = first_e; e < EXPONENTS; e++) {
         unsigned at = stats->format.mant ? 2 * (e ? e : 1) : 0;
+        if (!count_of(stats, e))
+            continue;
         for (unsigned c = 0; c < CLASSES; c++) {
-            hist[at + c] += stats->diff[e][c];
-            changed += stats->diff[e][c];
+            hist[at + c] += diff_count(stats, e, c);
+            changed += diff_count(stats, e, c);
         }
-        count += stats->same[e];
+        count += same_count(stats, e);
     }
     if (!changed)
         return SMALL_SCALE_BIAS;
@@ -217,6 +260,9 @@ static unsigned scale_of(const struct small_stats *stats, bool sparse,
     uint32_t log_sum = log2_16(sum ? sum : 1), log_count = log2_16(count);
     int32_t log = (int32_t)log_sum - (int32_t)log_count - (16 << 16);
     int32_t scale = (int32_t)top + SMALL_SCALE_BIAS + ((2 * log + 32768) >> 16);
+    /* Differences of wide types have many octaves: leave room for the low. */
+    if (stats->format.width > 16 && !sparse)
+        scale -= 2;
     return scale < 0                          ? 0
            : scale > (int32_t)SMALL_SCALE_MAX ? SMALL_SCALE_MAX
                                               : (unsigned)scale;
@@ -227,6 +273,8 @@ static unsigned top_of(const struct small_stats *stats, unsigned end_e)
 {
     uint64_t count[FIELDS] = {0}, sum = 0, above = 0;
     for (unsigned e = 0; e < end_e; e++) {
+        if (!count_of(stats, e))
+            continue;
         for (unsigned f = 0; f < FIELDS; f++) {
             count[f] += stats->value[e][f];
             sum += stats->value[e][f];
@@ -241,9 +289,12 @@ static unsigned top_of(const struct small_stats *stats, unsigned end_e)
 static uint64_t full_cost(const struct small_stats *stats)
 {
     uint32_t fields[FIELDS] = {0};
-    for (unsigned e = 0; e < EXPONENTS; e++)
+    for (unsigned e = 0; e < EXPONENTS; e++) {
+        if (!count_of(stats, e))
+            continue;
         for (unsigned f = 0; f < FIELDS; f++)
             fields[f] += stats->value[e][f];
+    }
     return value_cost(stats, fields, stats->elem_count, 0) +
            (stats->elem_count << 16);
 }
@@ -254,25 +305,11 @@ static uint64_t neighbour_gain(const struct small_stats *stats)
     uint32_t after[PAIRS_AFTER] = {0};
     uint64_t apart = 0, given = 0;
     for (unsigned b = 0; b < PAIRS_BEFORE; b++) {
-        given += entropy(stats->pair[b], PAIRS_AFTER);
+        given += learnt(stats->pair[b], PAIRS_AFTER);
         for (unsigned a = 0; a < PAIRS_AFTER; a++)
             after[a] += stats->pair[b][a];
     }
-    apart = entropy(after, PAIRS_AFTER);
-    return given < apart ? apart - given : 0;
-}
-
-/* Bits saved because what rounding lost tells the side. */
-static uint64_t lost_gain(const struct small_stats *stats)
-{
-    uint32_t sides[3] = {0};
-    uint64_t given = 0;
-    for (unsigned l = 0; l < LOST_LEVELS; l++) {
-        given += entropy(stats->lost[l], 3);
-        for (unsigned i = 0; i < 3; i++)
-            sides[i] += stats->lost[l][i];
-    }
-    uint64_t apart = entropy(sides, 3);
+    apart = learnt(after, PAIRS_AFTER);
     return given < apart ? apart - given : 0;
 }
 
@@ -309,9 +346,13 @@ uint64_t small_plan(const struct small_stats *stats,
         stats->columns < stats->elem_count)
         coding->columns = (uint32_t)stats->columns;
     uint64_t bits = plan_delta(stats, coding);
-    uint64_t gain = neighbour_gain(stats) + lost_gain(stats);
-    if (!coding->direct_end && stats->has_pred)
+    coding->sparse = stats->changed_count <
+                     stats->elem_count / (stats->format.width == 16 ? 8 : 2);
+    if ((coding->sparse || stats->format.width == 8) && !coding->direct_end &&
+        stats->has_pred) {
+        uint64_t gain = neighbour_gain(stats);
         bits -= gain < bits / 2 ? gain : bits / 2;
+    }
     if (!stats->has_pred) {
         coding->mode = SMALL_FULL;
         coding->direct_end = has_float ? EXPONENTS : 0;
@@ -326,12 +367,11 @@ uint64_t small_plan(const struct small_stats *stats,
         coding->direct_top = (uint16_t)top_of(
             stats, coding->mode == SMALL_FULL ? EXPONENTS : coding->direct_end);
     if (coding->direct_end < EXPONENTS) {
-        coding->sparse =
-            stats->changed_count <
-            stats->elem_count / (stats->format.width == 16 ? 8 : 2);
         coding->scale = (uint16_t)scale_of(
             stats, coding->sparse && stats->format.width > 16,
             coding->direct_end);
+    } else {
+        coding->sparse = 0;
     }
     if (stats->elem_count > COUNTED_MAX)
         bits = bits / (COUNTED_MAX >> 10) * (stats->elem_count >> 10);

@@ -9,7 +9,8 @@
 #define SMALL_STRETCH_MAX  2303
 #define SMALL_SQUASH_MAX   2815
 #define SMALL_EXPONENTS    256u
-#define SMALL_COUNT_MAX    127u
+#define SMALL_COUNT_MAX    255u
+#define SMALL_SIZES        64u /* of expected differences */
 #define SMALL_WEIGHT_FIRST 26000
 #define SMALL_WEIGHT_MAX   ((1 << 18) - 1)
 
@@ -17,7 +18,7 @@
 typedef uint32_t small_prob;
 
 struct small_column {
-    uint8_t side9; /* of the element above: 0 none, 9 up, 18 down */
+    uint8_t side;  /* of the element above: 0 none, 1 up, 2 down */
     uint8_t level; /* running mean of rel, times 32 */
     int8_t sign;   /* running mean of the sign, times 64 */
     uint8_t pad;
@@ -29,11 +30,12 @@ struct small_rate {
     uint16_t count; /* 1, or 0 after the most */
 };
 
-/* What is remembered of the elements of a piece before this one. */
+/* What is remembered of the elements of a piece before this one; all but near
+ * only where bits are mixed. */
 struct small_past {
+    unsigned near;         /* of values: the last two, latest highest */
     unsigned rel1, rel2;   /* sizes of the last two, 0 .. 7 */
     unsigned side1, side2; /* 0 none, 1 up, 2 down */
-    unsigned near;         /* of values: the last two, latest highest */
     uint32_t density;      /* running mean of "changed", 16 bits */
     int32_t sign;          /* running mean of the sign */
     uint32_t col;          /* column of the next element */
@@ -42,23 +44,26 @@ struct small_past {
 struct small_models {
     int16_t stretch[4096];
     uint16_t squash[2 * SMALL_SQUASH_MAX + 1];
-    struct small_rate rate[128];
+    struct small_rate rate[SMALL_COUNT_MAX + 1];
     struct small_column column[SMALL_COLUMNS_MAX];
 
-    small_prob zero_a[32 * 8 * 8]; /* q, lost, activity */
-    small_prob zero_b[64 * 16];    /* row and column level, octave */
-    small_prob zero_c[256 * 8];    /* exponent, lost */
-    int32_t zero_w[32][3];
+    /* By size and lost; without and with neighbours. */
+    small_prob zero[SMALL_SIZES * 8];
+    small_prob zero_a[SMALL_SIZES * 8 * 8]; /* activity */
+    small_prob zero_b[64 * 16];             /* row and column level, octave */
+    small_prob zero_c[256 * 8];             /* exponent, lost */
+    int32_t zero_w[8][3];
 
-    small_prob sign_a[32 * 8];
-    small_prob sign_b[27 * 8];
-    small_prob sign_c[8 * 8 * 8];
+    small_prob sign[SMALL_SIZES * 8];
+    small_prob sign_a[SMALL_SIZES * 8 * 32]; /* neighbours */
+    small_prob sign_b[64 * 8];               /* row and column, lost */
     int32_t sign_w[8][3];
 
-    small_prob octave[32 * 8 * 8 * 8]; /* q, activity, side, node */
+    small_prob one[SMALL_SIZES * 8 * 2];    /* size, lost, side */
+    small_prob octave[SMALL_SIZES * 2 * 8]; /* size, side, node */
+    small_prob none[SMALL_SIZES];
     small_prob more[64];
-
-    small_prob low[16 * 8 * 8];
+    small_prob low[SMALL_SIZES * 8 * 4];
 
     small_prob value_sign[4];
     small_prob value[2 * 256 * 16];
@@ -71,7 +76,7 @@ struct small_models {
 /* What is expected of differences to a prediction of an exponent. */
 struct small_expect {
     int16_t q;    /* half octave */
-    uint8_t qi;   /* q in contexts, 0 .. 31 */
+    uint8_t size; /* q in contexts, below SMALL_SIZES */
     uint8_t octs; /* octave in contexts, 0 .. 15 */
     uint8_t k0;   /* the lowest octave that has a symbol of its own */
     uint8_t flag; /* 1: "no difference" is a bit of its own */

@@ -4,8 +4,11 @@
 
 #include "codec/update/update_enc.h"
 
-/* Reads at most some 4 MiB of the contents of params (whose leaves, where both
- * are given, also tell unchanged blocks without reading).
+/* Contents of at most 2.5 MiB are read whole and the update is made, in memory.
+ * Of larger ones about 2 MiB each are looked at; see also match_contents for
+ * what is read to find the tensors of the base. Equal leaves, where both are
+ * given, tell equal contents without reading. Takes as much memory as making
+ * the update, and 5 MiB.
  *
  * bytes  out: expected size of the update, header included
  * NO_MEMORY, or what the sources answer. */

@@ -35,8 +35,11 @@ struct update_plan_input {
     const struct match_list *matches;
     enum coding_speed speed;
     unsigned max_rank; /* 0: no low rank prediction */
+    unsigned effort;   /* of their fit, as struct lowrank_input has it */
     unsigned stride;   /* looks at one stretch of so many: 1 for a plan that is
                           carried out, more for an estimate */
+    uint32_t stretch;  /* bytes of one, a multiple of 8; 0, or any without a
+                          stride: what suits */
     const struct parallel *parallel; /* NULL: one after the other */
     update_progress_fn progress;     /* may be NULL; told bytes of the target */
     void *progress_ctx;

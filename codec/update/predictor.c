@@ -88,7 +88,9 @@ static enum status predictor_read_tables(const struct update_record *record,
     enum status status = STATUS_OK;
     predictor_place(record, at, &tables);
     if (record->scaled)
-        status = row_scale_read(rd, rows, (int32_t *)tables.row_scale);
+        status = row_scale_read(rd, rows,
+                                row_scale_is_fine(record->from, record->dtype),
+                                (int32_t *)tables.row_scale);
     if (!status && record->rank)
         status = factors_read(rd, record->rank, rows, record->columns,
                               (int16_t *)tables.u, (int16_t *)tables.v);
@@ -102,7 +104,9 @@ enum status predictor_tables_write(const struct update_record *record,
     uint64_t rows = record_rows(record);
     enum status status = STATUS_OK;
     if (record->scaled)
-        status = row_scale_write(rows, tables->row_scale, wr);
+        status = row_scale_write(rows,
+                                 row_scale_is_fine(record->from, record->dtype),
+                                 tables->row_scale, wr);
     if (status || !record->rank)
         return status;
     return factors_write(record->rank, rows, record->columns, tables->u,
@@ -163,8 +167,11 @@ static enum status predictor_load(struct predictor *pr, uint32_t aux)
     enum status status = pr->aux->read(pr->aux->ctx, aux, &coded);
     if (!status)
         status = predictor_make_room(pr, first);
-    if (!status)
-        status = predictor_fill(pr, first, coded);
+    if (status)
+        return status;
+    status = predictor_fill(pr, first, coded);
+    if (status && pr->aux->bad)
+        pr->aux->bad(pr->aux->ctx, aux, status);
     if (status)
         return status;
     pr->loaded = aux;
@@ -225,20 +232,23 @@ enum status predictor_elems(struct predictor *pr,
     struct predict predict = {
         .dtype = record->dtype,
         .from = record->from,
-        .columns = record->columns ? record->columns : UINT32_MAX,
+        .columns = UINT32_MAX,
         .rank = record->rank,
         .shift = record->shift,
         .scale_shift = record->scale_shift,
+        .base_scale = record->base_scale,
     };
-    bool plain = record->from == record->dtype && !record_has_tables(record);
+    bool plain = record_is_plain(record);
     *lost = NULL;
     if (!pr->base)
         return STATUS_CORRUPT;
     record_gather(pr->list, record, &gather);
     enum status status = gather_read(&gather, pr->base, first_elem, elem_count,
                                      plain ? pred : pr->elems);
-    if (!status && record_has_tables(record))
+    if (!status && record_has_tables(record)) {
+        predict.columns = record->columns;
         status = predictor_tables(pr, record, &predict);
+    }
     if (status || plain)
         return status;
     bool has_lost = predict_has_lost(&predict);

@@ -15,6 +15,8 @@ struct predictor;
 /* Where auxiliary segments come from: *coded holds until the next call. */
 struct predictor_aux {
     enum status (*read)(void *ctx, uint32_t index, struct bytes *coded);
+    /* Notes that what was read is malformed. NULL: no one wants to know. */
+    void (*bad)(void *ctx, uint32_t index, enum status status);
     void *ctx;
 };
 

@@ -3,6 +3,7 @@
 #include "codec/update/record.h"
 
 #include "codec/lossless/gather_code.h"
+#include "codec/lossless/narrow_float.h"
 #include "codec/lossless/packed.h"
 
 #include <stdlib.h>
@@ -31,7 +32,8 @@ enum record_base {
 #define RECORD_LOW_RANK 4u
 #define RECORD_SCALED   8u
 #define RECORD_AUX_NEW  16u
-#define RECORD_FLAGS    31u
+#define RECORD_SCALE    32u
+#define RECORD_FLAGS    63u
 
 /* A coding as it was written last for a kind and dtype. */
 struct record_coding {
@@ -122,7 +124,7 @@ const char *record_mode_name(const struct update_record *record)
         return "full";
     if (record->rank)
         return "low rank";
-    if (record->scaled)
+    if (record->scaled || record->base_scale > 0)
         return "scaled";
     if (record->from != record->dtype)
         return "cast";
@@ -147,11 +149,26 @@ bool record_has_tables(const struct update_record *record)
     return record->mode == UPDATE_CODED && (record->rank || record->scaled);
 }
 
+bool record_is_plain(const struct update_record *record)
+{
+    return record->from == record->dtype && !record_has_tables(record) &&
+           !(record->base_scale > 0);
+}
+
 uint64_t record_tables_size(const struct update_record *record)
 {
     uint64_t rows = record_rows(record);
-    return 2 * record->rank * (rows + record->columns) +
-           (record->scaled ? 4 * rows : 0);
+    uint64_t size = 2 * record->rank * (rows + record->columns) +
+                    (record->scaled ? 4 * rows : 0);
+    return size < RECORD_TABLES_LEAST ? RECORD_TABLES_LEAST : size;
+}
+
+bool record_tables_ok(const struct update_record *record)
+{
+    uint64_t rows = record_rows(record), elems = record_elems(record);
+    return record->rank * (rows + record->columns) <= elems &&
+           (!record->scaled || rows <= elems / 8) &&
+           record_tables_size(record) <= RECORD_TABLES_MAX;
 }
 
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux)
@@ -262,6 +279,8 @@ static unsigned record_flags(const struct record_state *st,
         flags |= RECORD_LOW_RANK;
     if (record->scaled)
         flags |= RECORD_SCALED;
+    if (record->base_scale > 0)
+        flags |= RECORD_SCALE;
     if (record_has_tables(record) && record->aux != st->aux)
         flags |= RECORD_AUX_NEW;
     return flags;
@@ -309,6 +328,8 @@ static void record_write_coded(struct record_state *st,
     }
     if (flags & RECORD_SCALED)
         writer_u8(wr, (uint8_t)(record->scale_shift - PREDICT_SCALE_SHIFT_MIN));
+    if (flags & RECORD_SCALE)
+        writer_le32(wr, float_bits(record->base_scale));
     if (fresh)
         writer_bytes(wr, coding.bytes, coding.size);
     *last = coding;
@@ -436,12 +457,10 @@ static void record_check_reach(struct reader *rd,
         reader_fail(rd, STATUS_CORRUPT);
 }
 
-/* Low rank tables are never larger than what they help with, so that what is
- * decoded for a segment stays in proportion to it. */
+/* Which auxiliary segment the tables are in, and whether it has room. */
 static void record_check_tables(struct reader *rd, struct record_state *st,
                                 unsigned flags, struct update_record *record)
 {
-    uint64_t rows = record_rows(record), elems = record_elems(record);
     record->aux = st->aux;
     if (!record_has_tables(record)) {
         if (flags & RECORD_AUX_NEW)
@@ -453,18 +472,34 @@ static void record_check_tables(struct reader *rd, struct record_state *st,
         record->aux++;
         st->tables_size = 0;
     }
-    if (record->rank * (rows + record->columns) > elems ||
-        (record->scaled && rows > elems / 8) || !record->aux ||
-        size > RECORD_TABLES_MAX || st->tables_size > RECORD_TABLES_MAX - size)
+    if (!record_tables_ok(record) || !record->aux ||
+        st->tables_size > RECORD_TABLES_MAX - size)
         reader_fail(rd, STATUS_CORRUPT);
     st->tables_size += size;
+}
+
+/* Its prediction, with row scales that are only there or not, and without
+ * factors. */
+static struct predict record_predict(const struct update_record *record,
+                                     int shift, int scale_shift)
+{
+    static const int32_t some_scale = 1;
+    return (struct predict){
+        .dtype = record->dtype,
+        .from = record->from,
+        .columns = record->columns ? record->columns : 1,
+        .rank = record->rank,
+        .shift = shift,
+        .row_scale = record->scaled ? &some_scale : NULL,
+        .scale_shift = scale_shift,
+        .base_scale = record->base_scale,
+    };
 }
 
 /* The steps of tables, and whether they go with the types. */
 static void record_read_steps(struct reader *rd, unsigned flags,
                               struct update_record *record)
 {
-    static const int32_t some_scale = 1;
     int shift = 0, scale_shift = 0;
     if (flags & RECORD_LOW_RANK) {
         record->rank = reader_u8(rd);
@@ -475,17 +510,13 @@ static void record_read_steps(struct reader *rd, unsigned flags,
     record->scaled = flags & RECORD_SCALED;
     if (record->scaled)
         scale_shift = reader_u8(rd) + PREDICT_SCALE_SHIFT_MIN;
-    const struct predict predict = {
-        .dtype = record->dtype,
-        .from = record->from,
-        .columns = record->columns ? record->columns : 1,
-        .rank = record->rank,
-        .shift = shift,
-        .row_scale = record->scaled ? &some_scale : NULL,
-        .scale_shift = scale_shift,
-    };
-    if (!predict_ok(&predict)) {
+    if (flags & RECORD_SCALE)
+        record->base_scale = float_of_bits(reader_le32(rd));
+    const struct predict predict = record_predict(record, shift, scale_shift);
+    bool has_scale = record->base_scale > 0;
+    if (!predict_ok(&predict) || has_scale != !!(flags & RECORD_SCALE)) {
         reader_fail(rd, STATUS_CORRUPT);
+        record->base_scale = 0;
         return;
     }
     record->shift = (int8_t)shift;
@@ -520,6 +551,19 @@ static void record_read_coding(struct reader *rd, struct record_state *st,
     if (record_coding_same(last, &coding))
         reader_fail(rd, STATUS_CORRUPT);
     *last = coding;
+}
+
+/* A base where the coding looks at one, and a prediction that says what
+ * rounding lost where it looks at that. */
+static void record_check_coding(struct reader *rd, enum record_base base,
+                                const struct update_record *record)
+{
+    const struct predict predict =
+        record_predict(record, record->shift, record->scale_shift);
+    const struct coding *coding = &record->coding;
+    if (coding_has_base(coding) != (base != RECORD_BASE_NONE) ||
+        (coding_needs_lost(coding) && !predict_has_lost(&predict)))
+        reader_fail(rd, STATUS_CORRUPT);
 }
 
 /* What must hold before a record's fields are used to compute with. */
@@ -570,8 +614,7 @@ static void record_read_coded(struct reader *rd, struct record_state *st,
     if (!reader_status(rd))
         record_read_coding(rd, st, tables, second & RECORD_CODING_NEW,
                            second & RECORD_SMALL, record);
-    if (coding_has_base(&record->coding) != (base != RECORD_BASE_NONE))
-        reader_fail(rd, STATUS_CORRUPT);
+    record_check_coding(rd, base, record);
 }
 
 /* Which modes go with which bases. */

@@ -22,8 +22,11 @@ enum update_mode {
 
 /* Runs of all windows of one update. */
 #define RECORD_RUNS_MAX 65536u
-/* Decoded bytes of the tables of one auxiliary segment. */
-#define RECORD_TABLES_MAX (1u << 20)
+/* Decoded bytes of the tables of one auxiliary segment. Those of a record count
+ * as some at least, so that one does not hold many tiny ones, each of which
+ * takes time to set up. */
+#define RECORD_TABLES_MAX   (1u << 20)
+#define RECORD_TABLES_LEAST 4096u
 
 /* Where the base elements of a CODED record lie when they do not follow each
  * other as the target's do: rows of another length, or columns for rows. */
@@ -53,6 +56,7 @@ struct update_record {
     int8_t shift;       /* of its step */
     bool scaled;        /* rows of the base have factors */
     int8_t scale_shift; /* of their unit */
+    float base_scale;   /* all of the base has this factor; 0: none */
     /* Auxiliary segments begun by this record and those before it: its own
      * tables, if it has any, lie in segment aux - 1. */
     uint32_t aux;
@@ -90,9 +94,17 @@ uint64_t record_elems(const struct update_record *record);
 uint64_t record_rows(const struct update_record *record);
 
 /* True when its prediction takes tables from an auxiliary segment, and their
- * decoded size in bytes. */
+ * decoded size in bytes, or RECORD_TABLES_LEAST if that is more. */
 bool record_has_tables(const struct update_record *record);
 uint64_t record_tables_size(const struct update_record *record);
+
+/* True when its tables are not larger than what they help with, so that what is
+ * decoded for a segment stays in proportion to it, and fit an auxiliary
+ * segment. */
+bool record_tables_ok(const struct update_record *record);
+
+/* True when the prediction of a CODED record is its base as it stands. */
+bool record_is_plain(const struct update_record *record);
 
 /* The index of the first record whose aux is at least this; count if none. */
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux);

@@ -34,7 +34,7 @@ struct segment_enc {
     struct writer diff;
     struct writer prefix;
     uint32_t prefix_max; /* of the segment */
-    bool matched;        /* its pieces are same, or coded over a base */
+    size_t unmatched;    /* bytes neither same nor coded over a base */
 };
 
 static enum status enc_read_base(const struct segment_enc *se,
@@ -200,7 +200,8 @@ static enum status enc_stream(struct segment_enc *se, struct bytes in,
     enum status status = STATUS_OK;
     if (in.size > ENC_READ_SIZE) {
         status = bytes_encode(in, prefix, 3, &frame);
-        if (frame.size > in.size - in.size / 32)
+        /* What is nearly noise has symbols to be coded, not repetition. */
+        if (frame.size > in.size - in.size / 8)
             level = 0;
     }
     if (!status && level) {
@@ -225,13 +226,14 @@ static enum status enc_pieces(struct segment_enc *se, uint32_t index)
     se->plain.size = se->diff.size = se->prefix.size = se->out.size = 0;
     se->prefix_max = segment_prefix_max(
         update_segment_target_size(se->params.header, index));
-    se->matched = true;
+    se->unmatched = 0;
     coding_enc_begin(se->coders);
     enc_walk(se, index, &walk);
     while (!status && segment_walk_next(&walk, &piece)) {
-        se->matched &= piece.record->mode == UPDATE_SAME ||
-                       (piece.record->mode == UPDATE_CODED &&
-                        coding_has_base(&piece.record->coding));
+        if (piece.record->mode != UPDATE_SAME &&
+            (piece.record->mode != UPDATE_CODED ||
+             !coding_has_base(&piece.record->coding)))
+            se->unmatched += piece.size;
         status = enc_piece(se, &piece, enc_place(se, index, &piece));
     }
     writer_u8(&se->out, SEGMENT_PIECES);
@@ -312,15 +314,28 @@ static void enc_keep_smaller(struct segment_enc *se, bool *kept)
 }
 
 /* How far above the best form a quick frame may be for a thorough one to be
- * tried: nowhere near where most bytes went through a thorough one already, far
- * where a small content has structure. */
+ * tried: a little, and far where that takes no time. Where most bytes went
+ * through a thorough one already another hardly finds more; nor does it in what
+ * is nearly noise. */
 static size_t enc_reach(const struct segment_enc *se, size_t size, size_t quick)
 {
-    bool small = se->params.header->target.size <= ENC_QUICK_SIZE_MAX;
-    bool noise = quick > size - size / 8;
-    if (!small && se->plain.size > size / 2)
+    uint64_t all = se->params.header->target.size;
+    if (all <= ENC_READ_SIZE)
+        return 2 * se->out.size;
+    if (quick > size - size / 8)
         return 0;
-    return se->out.size / (small && !noise ? 1 : 9);
+    if (all > ENC_QUICK_SIZE_MAX && se->plain.size > size / 2)
+        return se->out.size;
+    return se->out.size + se->out.size / 9;
+}
+
+/* True where a frame is not worth trying: nearly all is coded over its base,
+ * and so much has changed that a frame finds little that is as it was. */
+static bool enc_frame_hopeless(const struct segment_enc *se, size_t size)
+{
+    return se->params.header->target.size > ENC_READ_SIZE &&
+           se->unmatched <= size / 16 && se->out.size < size - size / 4 &&
+           se->out.size > size / 32;
 }
 
 /* The segment as one frame over the base. A quick try tells whether a thorough
@@ -332,7 +347,7 @@ static enum status enc_frame(struct segment_enc *se, uint32_t index, bool *kept)
     struct bytes in = bytes_of(
         se->target, update_segment_target_size(se->params.header, index));
     bool small = se->params.header->target.size <= ENC_QUICK_SIZE_MAX;
-    if (!small && se->matched && se->out.size < in.size - in.size / 4)
+    if (enc_frame_hopeless(se, in.size))
         return STATUS_OK;
     enc_prefix_range(se, index, &offset, &size);
     enum status status = enc_load_prefix(se, offset, size);
@@ -342,8 +357,7 @@ static enum status enc_frame(struct segment_enc *se, uint32_t index, bool *kept)
         return status;
     size_t quick = se->other.size;
     enc_keep_smaller(se, kept);
-    size_t reach = se->out.size + enc_reach(se, in.size, quick);
-    if (quick > reach)
+    if (quick > enc_reach(se, in.size, quick))
         return STATUS_OK;
     status = enc_frame_at(se, in, offset, enc_level(se, in.size));
     if (!status)

@@ -223,6 +223,13 @@ static enum status dec_read_tables(void *ctx, uint32_t index,
     return update_dec_aux(dec, index, coded, dec->diag);
 }
 
+static void dec_bad_tables(void *ctx, uint32_t index, enum status status)
+{
+    struct update_dec *dec = ctx;
+    (void)diag_fail(dec->diag, status, "tables in auxiliary segment %u: %s",
+                    index, status_text(status));
+}
+
 static enum status segment_dec_begin_coders(struct segment_dec *sd,
                                             unsigned coders)
 {
@@ -230,7 +237,8 @@ static enum status segment_dec_begin_coders(struct segment_dec *sd,
     if (!dec->coders)
         dec->coders = coding_dec_new(&dec->header->tables);
     if (!dec->predictor) {
-        dec->tables = (struct predictor_aux){dec_read_tables, dec};
+        dec->tables = (struct predictor_aux){
+            .read = dec_read_tables, .bad = dec_bad_tables, .ctx = dec};
         dec->predictor =
             predictor_new(&dec->header->records, dec->base, &dec->tables);
     }

@@ -4,8 +4,11 @@
  * comes out must still be checked against the leaves of the target.
  *
  * Memory: some 2 MiB and, for a segment that asks for it, a stretch of the
- * base of at most UPDATE_PREFIX_MAX bytes. Work is proportional to the output.
- */
+ * base of at most UPDATE_PREFIX_MAX bytes, or the coded and decoded tables of
+ * one auxiliary segment, 3 MiB. Work is proportional to the output, and to the
+ * auxiliary segments that a segment needs: they are loaded again where segments
+ * come in another order than theirs. Each element of a gathered base may be a
+ * read of its own, each tiny record some microseconds. */
 #ifndef CODEC_UPDATE_UPDATE_DEC_H
 #define CODEC_UPDATE_UPDATE_DEC_H
 

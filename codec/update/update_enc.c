@@ -164,6 +164,7 @@ static enum status enc_plan_over(struct update_enc *enc, bool opaque,
         .matches = &matches,
         .speed = enc_speed(params),
         .max_rank = params->max_rank,
+        .effort = params->effort == UPDATE_EFFORT_SMALL,
         .stride = 1,
         .parallel = params->parallel,
         .progress = enc_progress,
@@ -344,7 +345,7 @@ enum status update_enc_plan(struct update_enc *enc, update_progress_fn fn,
     enc->header.records = enc->plan.records;
     enc->header.tables = enc->plan.tables;
     enc->header.aux_count = enc->plan.aux_count;
-    enc->aux = (struct predictor_aux){enc_read_aux, enc};
+    enc->aux = (struct predictor_aux){.read = enc_read_aux, .ctx = enc};
     status = enc_buffers(enc);
     if (!status)
         status = enc_choose_segments(enc);
@@ -356,7 +357,6 @@ uint32_t update_enc_segment_count(const struct update_enc *enc)
     return enc->header.segment_count;
 }
 
-/* Nothing is coded in auxiliary segments yet. */
 uint32_t update_enc_aux_count(const struct update_enc *enc)
 {
     return enc->header.aux_count;

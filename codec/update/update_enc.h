@@ -3,7 +3,7 @@
  * thread whatever the size of the contents; the same inputs give the same
  * bytes.
  *
- *     update_enc_new(&params, &enc, diag)
+ *     update_enc_new(&params, &enc)
  *     update_enc_plan(enc, NULL, NULL)
  *     for i < update_enc_segment_count(enc): update_enc_segment(enc, i, &coded)
  *     update_enc_header(enc, &writer)

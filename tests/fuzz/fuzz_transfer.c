@@ -254,6 +254,7 @@ static void pick_message(struct world *w, struct parcel *p, uint8_t *buf)
         break;
     case MESSAGE_ASK:
         pick_ask(w, &p->u.ask);
+        p->u.ask.rate = p->u.ask.ask * 500000u;
         break;
     case MESSAGE_OFFER:
         pick_offer(w, &p->u.offer);
@@ -318,6 +319,7 @@ static void end_operation(struct world *w)
     w->ops[i] = w->ops[--w->op_count];
     struct node_result r = {.status = statuses[byte(w) % 8],
                             .cpu_ns = byte(w) * 100000000u};
+    r.estimate = r.cpu_ns / 1000000u;
     uint8_t bytes[SEG_SIZE];
     int v = index_of(w->version, VERSIONS, &op.action.version);
     int u = index_of(w->update, UPDATES, &op.action.update);

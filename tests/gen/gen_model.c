@@ -3,12 +3,15 @@
  *
  *   gen_model -o OUT [--seed N] [--bytes N[k|M|G]] [--dtype F32|BF16|F16|F64]
  *             [--tensors N] [--steps N] [--rate R] [--changed PERCENT]
+ *             [--columns N] [--rank N]
  *
  * --steps 0 is the base; --steps k is what the base became after k rounds, so
  * a sequence is the same command with rising --steps. Each round adds to every
  * weight a step of about R times a typical weight; with --changed only that
- * share of the tensors moves. Integer arithmetic makes the noise, one double
- * multiplication scales it: the same file on every machine. */
+ * share of the tensors moves. With --columns tensors are matrices, and with
+ * --rank steps are of that rank but for a tenth that is noise. Integer
+ * arithmetic makes the noise, one double multiplication scales it: the same
+ * file on every machine. */
 #include "codec/base/bytes.h"
 #include "codec/model/dtype.h"
 
@@ -22,7 +25,7 @@ struct options {
     const char *out;
     uint64_t seed, bytes;
     enum dtype dtype;
-    unsigned tensors, steps, changed;
+    unsigned tensors, steps, changed, columns, rank;
     double rate;
 };
 
@@ -75,14 +78,32 @@ static void put_element(enum dtype dtype, double value, uint8_t *out)
                                             : f16_from_f32(bits));
 }
 
+/* One element of a step of low rank, deviation 1. */
+static double low_rank(const struct options *opt, uint64_t tensor,
+                       uint64_t index, unsigned step)
+{
+    uint64_t key = mix(opt->seed ^ tensor << 40 ^ (uint64_t)step << 32);
+    double sum = 0, scale = opt->rank;
+    for (unsigned k = 0; k < opt->rank; k++)
+        sum += noise(mix(key + 2 * k) + index / opt->columns) *
+               noise(mix(key + 2 * k + 1) + index % opt->columns);
+    while (scale > opt->rank / scale)
+        scale /= 1.25;
+    return sum / scale;
+}
+
 static double weight(const struct options *opt, uint64_t tensor, uint64_t index)
 {
     uint64_t key = mix(opt->seed ^ tensor << 40) ^ index;
     double value = noise(key) * 0.05;
     if (mix(opt->seed + tensor) % 100 >= opt->changed)
         return value;
-    for (unsigned s = 1; s <= opt->steps; s++)
-        value += noise(mix(key) + s) * 0.05 * opt->rate;
+    for (unsigned s = 1; s <= opt->steps; s++) {
+        double step = noise(mix(key) + s);
+        if (opt->rank)
+            step = step * 0.1 + low_rank(opt, tensor, index, s);
+        value += step * 0.05 * opt->rate;
+    }
     return value;
 }
 
@@ -90,6 +111,13 @@ static int write_model(const struct options *opt, FILE *out)
 {
     unsigned elem = dtype_bits(opt->dtype) / 8;
     uint64_t each = opt->bytes / elem / opt->tensors;
+    char columns[16] = "";
+    uint64_t rows = each;
+    if (opt->columns) {
+        rows = each / opt->columns;
+        each = rows * opt->columns;
+        snprintf(columns, sizeof(columns), ",%u", opt->columns);
+    }
     size_t cap = 64 + (size_t)opt->tensors * 128, used;
     char *header = malloc(cap);
     uint8_t block[8 * 1024];
@@ -100,9 +128,9 @@ static int write_model(const struct options *opt, FILE *out)
         used += (size_t)snprintf(
             header + used, cap - used,
             "%s\"layer.%u.weight\":{\"dtype\":\"%s\",\"shape\":[%" PRIu64
-            "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
-            t ? "," : "", t, dtype_name(opt->dtype), each, t * each * elem,
-            (t + 1) * each * elem);
+            "%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+            t ? "," : "", t, dtype_name(opt->dtype), rows, columns,
+            t * each * elem, (t + 1) * each * elem);
     used += (size_t)snprintf(header + used, cap - used, "}");
     while (used % 8)
         header[used++] = ' ';
@@ -134,7 +162,7 @@ static int usage(void)
 {
     fputs("usage: gen_model -o OUT [--seed N] [--bytes N[k|M|G]] [--dtype T]\n"
           "                 [--tensors N] [--steps N] [--rate R]\n"
-          "                 [--changed PERCENT]\n",
+          "                 [--changed PERCENT] [--columns N] [--rank N]\n",
           stderr);
     return 2;
 }
@@ -151,7 +179,8 @@ int main(int argc, char **argv)
         {"seed", 1, NULL, 's'},    {"bytes", 1, NULL, 'b'},
         {"dtype", 1, NULL, 'd'},   {"tensors", 1, NULL, 't'},
         {"steps", 1, NULL, 'k'},   {"rate", 1, NULL, 'r'},
-        {"changed", 1, NULL, 'c'}, {NULL, 0, NULL, 0}};
+        {"changed", 1, NULL, 'c'}, {"columns", 1, NULL, 'C'},
+        {"rank", 1, NULL, 'R'},    {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "o:", table, NULL)) != -1;) {
         if (c == 'o')
             opt.out = optarg;
@@ -170,11 +199,15 @@ int main(int argc, char **argv)
             opt.rate = strtod(optarg, NULL);
         else if (c == 'c')
             opt.changed = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'C')
+            opt.columns = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'R')
+            opt.rank = (unsigned)strtoul(optarg, NULL, 10);
         else if (c == '?')
             return usage();
     }
     if (!opt.out || optind != argc || !opt.tensors || opt.tensors > 100000 ||
-        !dtype_is_float(opt.dtype))
+        !dtype_is_float(opt.dtype) || (opt.rank && !opt.columns))
         return usage();
     FILE *out = fopen(opt.out, "wb");
     int bad = !out || write_model(&opt, out);

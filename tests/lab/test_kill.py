@@ -33,12 +33,14 @@ class Rounds:
         self.steps = 0
 
     def make_file(self, rng):
-        """The next version: fine-tuned, or all new once in a while."""
+        """The next version: fine-tuned, or all new once in a while. Steps are of
+        low rank or not, so that updates have auxiliary segments or not."""
         self.steps += 1
         subprocess.run([
             os.path.join(self.lab.bin, "tests/gen/gen_model"), "-o", self.name,
             "--bytes", "600k", "--seed", str(1 + self.steps // 8),
             "--steps", str(self.steps % 8), "--changed", str(rng.choice([30, 100])),
+            "--columns", "120", "--rank", str(3 - self.steps // 8 % 2 * 3),
         ], check=True)
 
     def publish(self, result):

@@ -522,6 +522,8 @@ static enum status do_work(struct sim *sim, struct sim_node *node,
     case NODE_ACTION_MAKE:
         return disk_make(&node->disk, a->has_base ? &a->base : NULL, &a->tree,
                          out);
+    case NODE_ACTION_ESTIMATE:
+        return STATUS_NOT_FOUND; /* or what finish_op says */
     case NODE_ACTION_ACTIVATE:
         disk_put_running(&node->disk, op->text, &a->version);
         return STATUS_OK;
@@ -541,6 +543,11 @@ static void finish_op(struct sim *sim, struct sim_node *node, struct op *op)
         result.status = STATUS_IO;
     else
         result.status = do_work(sim, node, op, &copy, &result.bytes);
+    if (!fails && op->action.kind == NODE_ACTION_ESTIMATE &&
+        rng_below(&sim->rng, 2)) {
+        result.status = STATUS_OK;
+        result.estimate = 1 + rng_below(&sim->rng, 100000);
+    }
     trace(sim, (uint64_t)(unsigned)-result.status);
     node_done(node->core, op->action.op, &result, node_time(node));
     free(copy);

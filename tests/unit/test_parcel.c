@@ -55,6 +55,7 @@ static void fill(struct parcel *p, enum message_type type)
         p->u.ask.ask = 300;
         p->u.ask.what = PARCEL_ASK_MAKE;
         p->u.ask.insist = true;
+        p->u.ask.rate = 2500000;
         memset(p->u.ask.id.b, 3, sizeof p->u.ask.id.b);
         p->u.ask.base_count = PARCEL_BASES_MAX;
         for (size_t i = 0; i < PARCEL_BASES_MAX; i++)

@@ -69,31 +69,150 @@ static void publish_makes_a_small_direct_update(void **state)
     depot_deinit(&depot);
 }
 
+/* Lets the direct update realise what was published, without the full one. */
+static void leave_only_direct(struct depot *depot, const struct publish *p)
+{
+    struct store_txn txn;
+    assert_int_equal(store_txn_begin(&txn, depot->env, STORE_TXN_WRITE, NULL),
+                     0);
+    assert_int_equal(
+        store_version_set_update(&txn, &p->version, &p->updates[1].id),
+        STATUS_OK);
+    assert_int_equal(store_txn_commit(&txn), STATUS_OK);
+    assert_int_equal(store_update_remove(depot->env, &p->updates[0].id, NULL),
+                     STATUS_OK);
+}
+
+/* What a look says of the whole content, backwards in odd pieces. */
+static void check_look(struct depot *depot, const struct hash *tree,
+                       struct bytes bytes)
+{
+    struct content *content;
+    uint8_t piece[70001];
+    assert_int_equal(content_open_look(&depot->places, tree, &content, NULL),
+                     STATUS_OK);
+    assert_int_equal(content->source.size, bytes.size);
+    for (size_t end = bytes.size; end;) {
+        size_t size = end < sizeof(piece) ? end : sizeof(piece);
+        end -= size;
+        assert_int_equal(source_read(&content->source, end, piece, size),
+                         STATUS_OK);
+        assert_memory_equal(piece, bytes.data + end, size);
+    }
+    assert_int_not_equal(source_read(&content->source, bytes.size, piece, 1),
+                         STATUS_OK);
+    content_close(content);
+}
+
 static void publish_chain_of_updates_is_followed(void **state)
 {
     (void)state;
     struct depot depot;
     depot_init(&depot, 0);
     uint8_t *x = depot_bytes(1, SIZE);
-    struct hash tree, full[4];
+    struct hash tree;
     for (uint64_t i = 0; i < 4; i++) {
         x[1000 * i] ^= 0x55;
         struct publish *p = depot_publish(&depot, "m", i + 1, bytes_of(x, SIZE),
                                           i ? &tree : NULL);
         tree = p->tree;
-        full[i] = p->updates[0].id;
-        /* Only the chain is left. */
-        if (i) {
-            struct store_txn txn;
+        if (i)
+            leave_only_direct(&depot, p);
+        publish_free(p);
+        /* A look follows at most three updates. */
+        struct content *content;
+        if (i < 3)
+            check_look(&depot, &tree, bytes_of(x, SIZE));
+        else
             assert_int_equal(
-                store_txn_begin(&txn, depot.env, STORE_TXN_WRITE, NULL), 0);
-            assert_int_equal(
-                store_version_set_update(&txn, &p->version, &p->updates[1].id),
-                STATUS_OK);
-            assert_int_equal(store_txn_commit(&txn), STATUS_OK);
-            assert_int_equal(store_update_remove(depot.env, &full[i], NULL),
-                             STATUS_OK);
+                content_open_look(&depot.places, &tree, &content, NULL),
+                STATUS_NOT_FOUND);
+    }
+    check_content(&depot, &tree, bytes_of(x, SIZE));
+    free(x);
+    depot_deinit(&depot);
+}
+
+static void make_estimate_is_what_publishing_makes(void **state)
+{
+    (void)state;
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE), *y = depot_bytes(2, SIZE / 4);
+    struct publish *p = depot_publish(&depot, "m", 1, bytes_of(x, SIZE), NULL);
+    memcpy(x + SIZE / 2, y, SIZE / 4);
+    struct publish *q =
+        depot_publish(&depot, "m", 2, bytes_of(x, SIZE), &p->tree);
+    struct make_pair pair = {.base = &p->tree, .target = &q->tree};
+    uint64_t bytes = 0, known = q->updates[1].bytes;
+    assert_int_equal(make_estimate(&depot.places, &pair, &bytes), STATUS_OK);
+    assert_in_range(bytes, known - known / 7, known + known / 7);
+    pair.base = NULL;
+    known = q->updates[0].bytes;
+    assert_int_equal(make_estimate(&depot.places, &pair, &bytes), STATUS_OK);
+    assert_in_range(bytes, known - known / 7, known + known / 7);
+    struct hash other = {{1}};
+    pair.base = &other;
+    assert_int_equal(make_estimate(&depot.places, &pair, &bytes),
+                     STATUS_NOT_FOUND);
+    publish_free(p);
+    publish_free(q);
+    free(x);
+    free(y);
+    depot_deinit(&depot);
+}
+
+/* What realises a version; true when that is over a base. */
+static bool realised_over(struct depot *depot, const struct hash *version,
+                          struct hash *base)
+{
+    struct store_txn txn;
+    struct store_version row;
+    struct store_update update;
+    assert_int_equal(store_txn_begin(&txn, depot->env, STORE_TXN_READ, NULL),
+                     0);
+    assert_int_equal(store_version_get(&txn, version, &row), STATUS_OK);
+    assert_true(row.has_update);
+    assert_int_equal(store_update_get(&txn, &row.update, &update), STATUS_OK);
+    assert_true(store_update_complete(&update));
+    store_txn_abort(&txn);
+    *base = update.base;
+    return update.has_base;
+}
+
+/* Seven versions, each over the one before it; new_bytes of each change. */
+static void check_long_chain(size_t new_bytes, bool over_root)
+{
+    struct depot depot;
+    depot_init(&depot, 0);
+    uint8_t *x = depot_bytes(1, SIZE);
+    struct hash tree, root = {{0}};
+    for (uint64_t i = 0; i < 7; i++) {
+        uint8_t *y = depot_bytes(50 + i, new_bytes);
+        memcpy(x + i % 6 * new_bytes, y, new_bytes);
+        free(y);
+        struct publish *p = depot_publish(&depot, "m", i + 1, bytes_of(x, SIZE),
+                                          i ? &tree : NULL);
+        if (i)
+            leave_only_direct(&depot, p);
+        else
+            root = p->tree;
+        tree = p->tree;
+        struct made_update made;
+        struct diag diag = {""};
+        bool did;
+        assert_int_equal(make_shallow(&depot.places, &p->version, 1, &p->job,
+                                      &did, &made, &diag),
+                         STATUS_OK);
+        assert_int_equal(did, i == MAKE_DEPTH_MAX + 1);
+        if (did) {
+            struct hash base;
+            assert_int_equal(made.has_base, over_root);
+            assert_int_equal(realised_over(&depot, &p->version, &base),
+                             over_root);
+            assert_true(!over_root || hash_equal(&base, &root));
         }
+        free(made.header);
         publish_free(p);
     }
     check_content(&depot, &tree, bytes_of(x, SIZE));
@@ -101,44 +220,17 @@ static void publish_chain_of_updates_is_followed(void **state)
     depot_deinit(&depot);
 }
 
-static void publish_long_chains_get_a_full_update(void **state)
+static void publish_long_chains_start_anew_at_their_root(void **state)
 {
     (void)state;
-    struct depot depot;
-    depot_init(&depot, 0);
-    uint8_t *x = depot_bytes(1, SIZE);
-    struct hash tree, full, version;
-    for (uint64_t i = 0; i < 7; i++) {
-        x[1000 * i] ^= 0x55;
-        struct publish *p = depot_publish(&depot, "m", i + 1, bytes_of(x, SIZE),
-                                          i ? &tree : NULL);
-        tree = p->tree;
-        version = p->version;
-        full = p->updates[0].id;
-        if (i) {
-            struct store_txn txn;
-            assert_int_equal(
-                store_txn_begin(&txn, depot.env, STORE_TXN_WRITE, NULL), 0);
-            assert_int_equal(
-                store_version_set_update(&txn, &version, &p->updates[1].id),
-                STATUS_OK);
-            assert_int_equal(store_txn_commit(&txn), STATUS_OK);
-            assert_int_equal(store_update_remove(depot.env, &full, NULL),
-                             STATUS_OK);
-        }
-        struct made_update made;
-        struct diag diag = {""};
-        bool did;
-        assert_int_equal(make_shallow(&depot.places, &version, 1, &p->job, &did,
-                                      &made, &diag),
-                         STATUS_OK);
-        assert_int_equal(did, i == MAKE_DEPTH_MAX + 1);
-        free(made.header);
-        publish_free(p);
-    }
-    check_content(&depot, &tree, bytes_of(x, SIZE));
-    free(x);
-    depot_deinit(&depot);
+    check_long_chain(1000, true);
+}
+
+/* Little is left of the root. */
+static void publish_long_chains_of_much_change_get_a_full_update(void **state)
+{
+    (void)state;
+    check_long_chain(SIZE / 6, false);
 }
 
 static void publish_same_bytes_are_unchanged(void **state)
@@ -260,7 +352,9 @@ int main(void)
         cmocka_unit_test(publish_content_comes_back),
         cmocka_unit_test(publish_makes_a_small_direct_update),
         cmocka_unit_test(publish_chain_of_updates_is_followed),
-        cmocka_unit_test(publish_long_chains_get_a_full_update),
+        cmocka_unit_test(make_estimate_is_what_publishing_makes),
+        cmocka_unit_test(publish_long_chains_start_anew_at_their_root),
+        cmocka_unit_test(publish_long_chains_of_much_change_get_a_full_update),
         cmocka_unit_test(publish_same_bytes_are_unchanged),
         cmocka_unit_test(publish_what_does_not_fit_is_refused),
         cmocka_unit_test(publish_two_files_of_one_name_are_refused),

@@ -86,9 +86,12 @@ struct fake_node {
     bool mute;         /* sends no data */
     bool withholds;    /* sends headers, but no segment, and makes nothing */
     uint64_t estimate; /* what it says of any pair; 0: as all */
-    enum status fault; /* of DECODE, once */
-    enum status late_fault; /* likewise, but of what is not auxiliary */
-    bool lies_in_aux;       /* its auxiliary segments are wrong */
+    uint64_t estimate_cpu_ns;
+    unsigned estimates;      /* asked for */
+    enum update_speed speed; /* of what it made last */
+    enum status fault;       /* of DECODE, once */
+    enum status late_fault;  /* likewise, but of what is not auxiliary */
+    bool lies_in_aux;        /* its auxiliary segments are wrong */
     uint64_t complete_at[VERSIONS_MAX];
     bool refuses_manifest;
     uint64_t data_in, sent_data;
@@ -114,7 +117,7 @@ struct world {
     uint32_t aux;          /* auxiliary segments of updates added from now on */
     uint32_t aux_size;     /* about; 0: 30,000 */
     int made_size_percent; /* of a made update against the target */
-    uint64_t estimate;     /* what hosts say of any pair; 0: nothing */
+    uint64_t estimate;     /* what hosts say of any pair; 0: they cannot */
 };
 
 static void fill(struct world *w, void *out, size_t size)
@@ -473,13 +476,16 @@ static enum status host_check_manifest(void *ctx, const struct hash *version,
     return n->refuses_manifest ? STATUS_MISMATCH : STATUS_OK;
 }
 
-static uint64_t host_estimate(void *ctx, const struct hash *base,
-                              const struct hash *tree)
+static void do_estimate(struct fake_node *n, const struct node_action *a,
+                        struct node_result *r)
 {
-    struct fake_node *n = ctx;
-    assert_true(n->complete[version_of_tree(n->w, tree)]);
-    assert_true(!base || n->complete[version_of_tree(n->w, base)]);
-    return n->estimate ? n->estimate : n->w->estimate;
+    assert_true(n->complete[version_of_tree(n->w, &a->tree)]);
+    assert_true(!a->has_base || n->complete[version_of_tree(n->w, &a->base)]);
+    n->estimates++;
+    r->cpu_ns = n->estimate_cpu_ns;
+    r->estimate = n->estimate ? n->estimate : n->w->estimate;
+    if (!r->estimate)
+        r->status = STATUS_NOT_FOUND;
 }
 
 static enum status do_decode(struct fake_node *n, const struct node_action *a)
@@ -552,6 +558,7 @@ static void do_make(struct fake_node *n, const struct node_action *a,
     n->header[made] = true;
     memset(n->segs[made], 1, SEGS_MAX);
     n->makes++;
+    n->speed = a->speed;
     r->bytes = bytes_of(w->updates[made].header, w->updates[made].header_size);
     r->cpu_ns = 4 * SEC;
 }
@@ -612,6 +619,9 @@ static void perform(struct world *w, struct event *e)
         break;
     case NODE_ACTION_MAKE:
         do_make(n, a, &r);
+        break;
+    case NODE_ACTION_ESTIMATE:
+        do_estimate(n, a, &r);
         break;
     default:
         fail();
@@ -719,8 +729,7 @@ static void start_node(struct world *w, int i)
                                  .log = host_log,
                                  .event = host_event,
                                  .check_manifest = host_check_manifest,
-                                 .read_header = fake_read_header,
-                                 .estimate = host_estimate};
+                                 .read_header = fake_read_header};
     struct transfer_config config = {.node = n->id};
     assert_int_equal(transfer_new(&config, &host, &n->t), STATUS_OK);
 }
@@ -1613,6 +1622,183 @@ static void transfer_answers_no_to_what_it_does_not_know(void **state)
     world_free(w);
 }
 
+/* What the last OFFER of node 0 to node 1 says of an update that could be made;
+ * 0: none came. */
+static uint64_t take_estimate(struct world *w)
+{
+    uint8_t buf[16384];
+    uint64_t bytes = 0;
+    struct parcel *reply = calloc(1, sizeof *reply);
+    while (take_reply(w, 0, 1, reply, buf)) {
+        assert_int_equal(reply->type, MESSAGE_OFFER);
+        for (size_t i = 0; i < reply->u.offer.update_count; i++)
+            if (!reply->u.offer.updates[i].ref)
+                bytes = reply->u.offer.updates[i].bytes;
+    }
+    free(reply);
+    return bytes;
+}
+
+/* Two versions without an update between them at node 0, and an ask for the
+ * newer one from node 1, which has the older. */
+static struct world *pair_new(uint64_t seed, struct parcel *ask)
+{
+    struct world *w = world_new(seed, 2);
+    for (int i = 0; i < 2; i++) {
+        learn_everywhere(w, add_version(w, MODEL_SIZE));
+        hold_version(w, 0, i);
+    }
+    w->delay_min = w->delay_max = SEC;
+    join_all(w);
+    memset(ask, 0, sizeof *ask);
+    ask->type = MESSAGE_ASK;
+    ask->u.ask.ask = 1;
+    ask->u.ask.what = PARCEL_ASK_VERSION;
+    ask->u.ask.id = w->versions[1].id;
+    ask->u.ask.base_count = 1;
+    ask->u.ask.bases[0] = w->versions[0].tree;
+    return w;
+}
+
+static void transfer_offers_again_once_bytes_are_known(void **state)
+{
+    (void)state;
+    struct parcel *ask = calloc(1, sizeof *ask);
+    struct world *w = pair_new(28, ask);
+    w->estimate = 12345;
+    inject(w, 1, 0, ask);
+    uint64_t guess = take_estimate(w);
+    assert_true(guess > 12345);
+    run_for(w, 10 * MS);
+    assert_true(take_estimate(w) == 12345);
+    /* Later asks are answered with it at once, without another look. */
+    struct parcel cancel = {.type = MESSAGE_CANCEL};
+    cancel.u.cancel.ask = 1;
+    inject(w, 1, 0, &cancel);
+    uint8_t buf[16384];
+    struct parcel *no = calloc(1, sizeof *no);
+    (void)take_reply(w, 0, 1, no, buf);
+    ask->u.ask.ask = 2;
+    inject(w, 1, 0, ask);
+    assert_true(take_estimate(w) == 12345);
+    run_for(w, 10 * MS);
+    assert_int_equal(w->nodes[0].estimates, 1);
+    free(no);
+    free(ask);
+    world_free(w);
+}
+
+/* A chain through what the peer does not have is none; an update from what it
+ * has is. */
+static void transfer_estimates_unless_there_is_a_direct_update(void **state)
+{
+    (void)state;
+    for (int direct = 0; direct < 2; direct++) {
+        struct parcel *ask = calloc(1, sizeof *ask);
+        struct world *w = pair_new(32, ask);
+        learn_everywhere(w, add_version(w, MODEL_SIZE));
+        learn_everywhere(w, add_version(w, MODEL_SIZE));
+        hold_version(w, 0, 2);
+        hold_version(w, 0, 3);
+        hold_update(w, 0, add_update(w, 0, 2, UPDATE_SIZE, 2, 0));
+        hold_update(w, 0, add_update(w, 2, 1, UPDATE_SIZE, 2, 0));
+        if (direct)
+            hold_update(w, 0, add_update(w, 0, 1, UPDATE_SIZE, 2, 0));
+        /* One more base, so that something could be made beside it. */
+        ask->u.ask.base_count = 2;
+        ask->u.ask.bases[1] = w->versions[3].tree;
+        inject(w, 1, 0, ask);
+        assert_true(take_estimate(w) > 0);
+        run_for(w, 10 * MS);
+        assert_int_equal(w->nodes[0].estimates, direct ? 0 : 2);
+        free(ask);
+        world_free(w);
+    }
+}
+
+static void transfer_guesses_what_cannot_be_estimated(void **state)
+{
+    (void)state;
+    struct parcel *ask = calloc(1, sizeof *ask);
+    struct world *w = pair_new(29, ask);
+    inject(w, 1, 0, ask);
+    assert_true(take_estimate(w) > 0);
+    run_for(w, 10 * MS);
+    assert_int_equal(w->nodes[0].estimates, 1);
+    assert_true(take_estimate(w) == 0);
+    free(ask);
+    world_free(w);
+}
+
+static void transfer_estimates_within_the_budget_of_a_peer(void **state)
+{
+    (void)state;
+    struct parcel *ask = calloc(1, sizeof *ask);
+    struct world *w = pair_new(30, ask);
+    w->nodes[0].estimate_cpu_ns = 4 * SEC;
+    for (int i = 2; i < 8; i++) {
+        learn_everywhere(w, add_version(w, MODEL_SIZE));
+        hold_version(w, 0, i);
+    }
+    for (uint32_t i = 0; i < 6; i++) {
+        ask->u.ask.ask = i + 1;
+        ask->u.ask.bases[0] = w->versions[2 + i].tree;
+        inject(w, 1, 0, ask);
+        run_for(w, 10 * MS);
+        (void)take_estimate(w);
+        struct parcel cancel = {.type = MESSAGE_CANCEL};
+        cancel.u.cancel.ask = i + 1;
+        inject(w, 1, 0, &cancel);
+        uint8_t buf[16384];
+        struct parcel *no = calloc(1, sizeof *no);
+        (void)take_reply(w, 0, 1, no, buf);
+        free(no);
+    }
+    /* Four CPU seconds each, ten an hour. */
+    assert_int_equal(w->nodes[0].estimates, 3);
+    free(ask);
+    world_free(w);
+}
+
+/* The first version comes whole over a line of that many bytes a second; of the
+ * second one an update has to be made. */
+static enum update_speed speed_of_made(uint64_t rate)
+{
+    struct world *w = world_new(31, 2);
+    w->nodes[0].rate = rate;
+    w->estimate = 1000;
+    for (int i = 0; i < 2; i++) {
+        learn_everywhere(w, add_version(w, MODEL_SIZE));
+        hold_version(w, 0, i);
+    }
+    hold_update(w, 0, add_update(w, -1, 0, 500000, 2, 0));
+    join_all(w);
+    want(w, 1, 0);
+    run_for(w, 30 * SEC);
+    assert_true(w->nodes[1].complete[0]);
+    want(w, 1, 1);
+    run_for(w, 30 * SEC);
+    assert_true(w->nodes[1].complete[1]);
+    assert_int_equal(w->nodes[0].makes, 1);
+    enum update_speed speed = w->nodes[0].speed;
+    world_free(w);
+    return speed;
+}
+
+static void transfer_makes_what_suits_the_link(void **state)
+{
+    (void)state;
+    assert_int_equal(speed_of_made(300000), UPDATE_SPEED_SMALL);
+    assert_int_equal(speed_of_made(20000000), UPDATE_SPEED_FAST);
+    struct world *w = crowd_new(31, 2, true);
+    transfer_drop_update(w->nodes[0].t, &w->updates[0].id);
+    want(w, 1, 1);
+    run_for(w, 30 * SEC);
+    assert_int_equal(w->nodes[0].makes, 1);
+    assert_int_equal(w->nodes[0].speed, UPDATE_SPEED_AUTO);
+    world_free(w);
+}
+
 static void transfer_answers_busy_over_the_quotas(void **state)
 {
     (void)state;
@@ -2004,6 +2190,11 @@ int main(void)
         cmocka_unit_test(transfer_strikes_data_that_nobody_asked_for),
         cmocka_unit_test(transfer_does_not_walk_through_a_no_to_everything),
         cmocka_unit_test(transfer_answers_no_to_what_it_does_not_know),
+        cmocka_unit_test(transfer_offers_again_once_bytes_are_known),
+        cmocka_unit_test(transfer_guesses_what_cannot_be_estimated),
+        cmocka_unit_test(transfer_estimates_unless_there_is_a_direct_update),
+        cmocka_unit_test(transfer_estimates_within_the_budget_of_a_peer),
+        cmocka_unit_test(transfer_makes_what_suits_the_link),
         cmocka_unit_test(transfer_answers_busy_over_the_quotas),
         cmocka_unit_test(transfer_spreads_auxiliary_segments_like_others),
         cmocka_unit_test(transfer_does_not_wait_for_slow_auxiliary_segments),
