@@ -26,6 +26,25 @@ task "simulator, many seeds" "$gcc_build/tests/sim/sim" all --seeds 1..100
 task "man pages" mandoc -Tlint -W warning daemon/man/*.1 daemon/man/*.5 daemon/man/*.8
 task "shell scripts" shellcheck -x contrib/*.sh tests/lint/*.sh
 
+# The codec, big-endian, on 32 bits, and with NEON. The folders keep the foreign
+# libraries from run to run.
+need $PACKAGES_FOREIGN || echo "some are missing: $PACKAGES_FOREIGN"
+for arch in s390x armhf arm64; do
+    echo "== codec on $arch"
+    contrib/foreign.sh "$arch" "$out/foreign-$arch" >"$out/foreign.log" 2>&1
+    case $? in
+    0) passed=$((passed + $(grep -c '^ok ' "$out/foreign.log"))) ;;
+    77)
+        skipped=$((skipped + 1))
+        grep '^SKIP' "$out/foreign.log"
+        ;;
+    *)
+        tail -n 60 "$out/foreign.log"
+        fail "codec on $arch"
+        ;;
+    esac
+done
+
 # A minute of each fuzz target under libFuzzer.
 echo "== fuzz build"
 if mkdir -p $out/fuzz && (cd $out/fuzz &&

@@ -4,7 +4,8 @@
 #     end-to-end and lint
 #   clang with AddressSanitizer and UndefinedBehaviorSanitizer: the same
 # With --full also: distcheck, many simulator seeds, a kill loop of 200 rounds,
-# man pages and scripts judged, a minute of each fuzz target.
+# man pages and scripts judged, the codec under qemu-user on machines of other
+# byte order and width, a minute of each fuzz target.
 # The last line is `N passed, N failed`; the exit status says the same.
 set -u
 cd "$(dirname "$0")/.." || exit 1

@@ -30,3 +30,6 @@ PACKAGES_BUILD="gcc libc6-dev make autoconf automake libtool pkg-config
     libinih-dev"
 PACKAGES_CHECK="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev
     python3 zstd binutils"
+PACKAGES_FOREIGN="gcc-s390x-linux-gnu gcc-arm-linux-gnueabihf
+    gcc-aarch64-linux-gnu libc6-dev-s390x-cross libc6-dev-armhf-cross
+    libc6-dev-arm64-cross qemu-user"

@@ -136,7 +136,7 @@ static void find_scales(struct job *job, const struct file *base,
     }
     struct writer wr;
     writer_init_heap(&wr, FACTORS_BYTES_MAX(rows + 1));
-    if (row_scale_write(rows, job->row_scale, &wr))
+    if (row_scale_write(rows, false, job->row_scale, &wr))
         die("scales", name);
     job->scale_bytes = wr.size;
     writer_deinit(&wr);

@@ -51,9 +51,9 @@ static void decode(struct reader *rd, const struct fast_tables *tables,
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dtype dtypes[] = {DTYPE_F64,  DTYPE_F32, DTYPE_F16,
-                                        DTYPE_BF16, DTYPE_I64, DTYPE_I32,
-                                        DTYPE_U64,  DTYPE_U32};
+    static const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F32,
+                                        DTYPE_F64, DTYPE_I64, DTYPE_I32,
+                                        DTYPE_U64, DTYPE_U32};
     struct reader rd;
     struct fast_tables tables;
     struct fast_coding coding;

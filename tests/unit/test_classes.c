@@ -61,9 +61,8 @@ static void classes_rows_never_ask_for_more_than_the_width(void **state)
 static void classes_direct_row_holds_values(void **state)
 {
     (void)state;
-    static const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32, DTYPE_F16,
-                                        DTYPE_BF16};
-    for (unsigned i = 0; i < 4; i++) {
+    static const enum dtype dtypes[] = {DTYPE_F64, DTYPE_F32};
+    for (unsigned i = 0; i < 2; i++) {
         struct classes_format format;
         assert_true(classes_format(dtypes[i], &format));
         for (unsigned first = 0; first < format.half_octaves; first += 5) {

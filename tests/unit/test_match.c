@@ -1,4 +1,5 @@
 /* Which base bytes a target range gets: names, contents, shapes, places. */
+#include "codec/base/rng.h"
 #include "codec/lossless/match.h"
 #include "tests/support/tiny_model.h"
 
@@ -105,26 +106,31 @@ static void names_match_wherever_they_lie(void **state)
     side_close(&target);
 }
 
-static void another_float_type_is_a_match_that_says_so(void **state)
+static void another_type_of_number_is_a_match_that_says_so(void **state)
 {
     const struct tiny_tensor old[] = {{"a", DTYPE_F32, 8, 8, 1, 0, 0, 0},
-                                      {"b", DTYPE_F32, 8, 8, 2, 0, 0, 0}};
+                                      {"b", DTYPE_F32, 8, 8, 2, 0, 0, 0},
+                                      {"c", DTYPE_F32, 8, 8, 3, 0, 0, 0}};
     const struct tiny_tensor new[] = {{"a", DTYPE_BF16, 8, 8, 1, 0, 0, 0},
-                                      {"b", DTYPE_I8, 8, 8, 2, 0, 0, 0}};
+                                      {"b", DTYPE_I8, 8, 8, 2, 0, 0, 0},
+                                      {"c", DTYPE_I32, 8, 8, 3, 0, 0, 0}};
     struct side base, target;
     struct match_list list;
     (void)state;
-    side_open(&base, old, 2);
-    side_open(&target, new, 2);
+    side_open(&base, old, 3);
+    side_open(&target, new, 3);
     run(&base, &target, &list);
-    const struct match *m = find(&list, "a", 0);
+    const struct match *m = find(&list, "b", 0);
+    assert_int_equal(m->base_offset, offset_of(&base, "b"));
+    assert_int_equal(m->base_dtype, DTYPE_F32);
+    m = find(&list, "a", 0);
     assert_int_equal(m->base_offset, offset_of(&base, "a"));
     assert_int_equal(m->base_size, 256);
     assert_int_equal(m->base_dtype, DTYPE_F32);
     assert_true(match_has_places(m));
     assert_false(match_is_plain(m));
     assert_int_equal(match_flat(m).base_size, 0);
-    expect_base(&list, "b", 0, 0, 0);
+    expect_base(&list, "c", 0, 0, 0);
     match_list_free(&list);
     side_close(&base);
     side_close(&target);
@@ -255,6 +261,66 @@ static void opaque_contents_match_as_wholes(void **state)
                      STATUS_OK);
     assert_int_equal(list.count, 0);
     match_list_free(&list);
+}
+
+/* Bytes without pattern, the same for the same seed. */
+static void noise(uint64_t seed, uint8_t *out, size_t size)
+{
+    struct rng_seeded seeded;
+    rng_seeded_init(&seeded, seed);
+    struct rng rng = rng_from_seeded(&seeded);
+    rng_fill(&rng, out, size);
+}
+
+static void expect_range(const struct match *match, uint64_t size,
+                         uint64_t base_offset, uint64_t base_size)
+{
+    assert_int_equal(match->size, size);
+    assert_int_equal(match->base_offset, base_offset);
+    assert_int_equal(match->base_size, base_size);
+    assert_int_equal(match->like, base_size && base_size != size);
+}
+
+/* Base: A B C. Target: C, something new, A but for its first 9 bytes. */
+static void long_copies_in_opaque_contents_are_found(void **state)
+{
+    enum {
+        A = 30000,
+        B = 50000,
+        C = 70000,
+        NEW = 5000
+    };
+    uint8_t *old = malloc(A + B + C), *new = malloc(C + NEW + A);
+    struct match_list list;
+    (void)state;
+    assert_true(old && new);
+    noise(1, old, A + B + C);
+    memcpy(new, old + A + B, C);
+    noise(2, new + C, NEW);
+    memcpy(new + C + NEW, old + 9, A - 9);
+    struct source base = source_of_bytes(bytes_of(old, A + B + C));
+    struct source target = source_of_bytes(bytes_of(new, C + NEW + A - 9));
+    assert_int_equal(match_contents(&base, NULL, &target, NULL, &list),
+                     STATUS_OK);
+    assert_int_equal(list.count, 3);
+    expect_range(&list.items[0], C, A + B, C);
+    expect_range(&list.items[1], NEW, 0, 0);
+    expect_range(&list.items[2], A - 9, 9, A - 9);
+    match_list_free(&list);
+    /* A stretch left out, then one that changed. */
+    memcpy(new, old, A);
+    noise(3, new + A, NEW);
+    memcpy(new + A + NEW, old + A + B, C);
+    target = source_of_bytes(bytes_of(new, A + NEW + C));
+    assert_int_equal(match_contents(&base, NULL, &target, NULL, &list),
+                     STATUS_OK);
+    assert_int_equal(list.count, 3);
+    expect_range(&list.items[0], A, 0, A);
+    expect_range(&list.items[1], NEW, A, B);
+    expect_range(&list.items[2], C, A + B, C);
+    match_list_free(&list);
+    free(old);
+    free(new);
 }
 
 static void files_match_by_path(void **state)
@@ -430,13 +496,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_match_wherever_they_lie),
-        cmocka_unit_test(another_float_type_is_a_match_that_says_so),
+        cmocka_unit_test(another_type_of_number_is_a_match_that_says_so),
         cmocka_unit_test(first_rows_are_kept_when_a_tensor_grows_or_shrinks),
         cmocka_unit_test(a_shape_that_does_not_fit_is_merely_like_the_old_one),
         cmocka_unit_test(equal_content_matches_under_another_name),
         cmocka_unit_test(trained_layers_match_under_another_number),
         cmocka_unit_test(a_renamed_and_trained_tensor_matches_by_shape),
         cmocka_unit_test(opaque_contents_match_as_wholes),
+        cmocka_unit_test(long_copies_in_opaque_contents_are_found),
         cmocka_unit_test(files_match_by_path),
         cmocka_unit_test(what_is_no_tensor_is_found_beside_its_tensor),
         cmocka_unit_test(structure_changes_of_the_corpus_are_followed),

@@ -242,7 +242,8 @@ static void judge_match(struct fixture *fx, const struct match *m,
     }
     for (size_t i = 0; i < count; i++) {
         float base, truth = g->truth[first + i];
-        memcpy(&base, out + 4 * i, 4);
+        uint32_t bits = load_le32(out + 4 * i);
+        memcpy(&base, &bits, 4);
         if (isnan(truth))
             v->new ++;
         else if (base == truth)

@@ -222,6 +222,63 @@ static void predict_scales_rows(void **state)
     assert_int_equal(out[0], 18);
 }
 
+/* A scale of the whole base: every kernel does as the arithmetic says, keeps
+ * the sign of zero, and keeps what is not finite. */
+static void predict_scales_all_of_the_base(void **state)
+{
+    enum {
+        COUNT = 1000
+    };
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16,
+                                        DTYPE_F64};
+    uint64_t seed = 5;
+    (void)state;
+    for (unsigned d = 0; d < 4; d++) {
+        struct predict p = {.dtype = dtypes[d],
+                            .from = dtypes[d],
+                            .columns = UINT32_MAX,
+                            .base_scale = 0.875f};
+        uint8_t base[8 * COUNT], plain[8 * COUNT], pred[8 * COUNT];
+        uint8_t lost[COUNT], plain_lost[COUNT];
+        size_t bytes = dtype_bits(dtypes[d]) / 8;
+        assert_true(predict_ok(&p));
+        assert_false(predict_is_plain(&p));
+        for (size_t i = 0; i < bytes * COUNT; i++)
+            base[i] = (uint8_t)next(&seed);
+        memset(base, 0, bytes);
+        base[bytes - 1] = 0x80;
+        predict_elems_with(predict_kernel_plain(), &p, 0, base, COUNT, plain,
+                           plain_lost);
+        predict_elems(&p, 0, base, COUNT, pred, lost);
+        assert_memory_equal(pred, plain, bytes * COUNT);
+        assert_memory_equal(pred, base, bytes);
+        if (predict_has_lost(&p))
+            assert_memory_equal(lost, plain_lost, COUNT);
+        for (size_t i = 0; dtypes[d] == DTYPE_F32 && i < COUNT; i++) {
+            float b = float_of_bits(load_le32(base + 4 * i));
+            uint32_t want =
+                isfinite(b) ? float_bits(b * 0.875f) : load_le32(base + 4 * i);
+            assert_int_equal(load_le32(pred + 4 * i), want);
+        }
+    }
+    static const float bad[] = {1, -0.5f, 0x1p-33f, 0x1p33f, NAN, INFINITY};
+    static const int32_t row_scale = 1;
+    struct predict p = {
+        .dtype = DTYPE_F32, .from = DTYPE_F32, .columns = UINT32_MAX};
+    for (unsigned i = 0; i < 6; i++) {
+        p.rank = 1;
+        p.base_scale = bad[i];
+        assert_false(predict_ok(&p));
+    }
+    p.base_scale = 2;
+    assert_true(predict_ok(&p));
+    p.row_scale = &row_scale;
+    assert_false(predict_ok(&p));
+    p = (struct predict){
+        .dtype = DTYPE_I8, .from = DTYPE_I8, .columns = 1, .base_scale = 0.5f};
+    assert_false(predict_ok(&p));
+}
+
 static void predict_refuses_what_has_no_meaning(void **state)
 {
     (void)state;
@@ -422,6 +479,7 @@ int main(void)
         cmocka_unit_test(predict_scales_rows),
         cmocka_unit_test(predict_refuses_what_has_no_meaning),
         cmocka_unit_test(predict_kernels_and_pieces_agree),
+        cmocka_unit_test(predict_scales_all_of_the_base),
         cmocka_unit_test(predict_f16_kernel_rounds_all),
         cmocka_unit_test(predict_has_the_same_bits_everywhere),
     };

@@ -75,18 +75,45 @@ static void row_scales_come_back(void **state)
     scale[8] = row_scale_near(-1e9);
     struct writer wr;
     writer_init_heap(&wr, 4096);
-    assert_int_equal(row_scale_write(500, scale, &wr), 0);
+    assert_int_equal(row_scale_write(500, false, scale, &wr), 0);
     assert_true(wr.size < 750);
     struct reader rd;
     reader_init(&rd, writer_view(&wr));
-    assert_int_equal(row_scale_read(&rd, 500, again), 0);
+    assert_int_equal(row_scale_read(&rd, 500, false, again), 0);
     assert_int_equal(reader_finish(&rd), 0);
     assert_memory_equal(scale, again, sizeof(scale));
     reader_init(&rd, bytes_of(wr.data, wr.size - 1));
-    assert_int_not_equal(row_scale_read(&rd, 500, again), 0);
-    assert_int_equal(row_scale_read(&rd, 0, again), STATUS_LIMIT);
-    assert_int_equal(row_scale_read(&rd, UINT64_MAX, again), STATUS_LIMIT);
+    assert_int_not_equal(row_scale_read(&rd, 500, false, again), 0);
+    assert_int_equal(row_scale_read(&rd, 0, false, again), STATUS_LIMIT);
+    assert_int_equal(row_scale_read(&rd, UINT64_MAX, false, again),
+                     STATUS_LIMIT);
     writer_deinit(&wr);
+}
+
+static void fine_scales_of_any_value_come_back(void **state)
+{
+    (void)state;
+    int32_t scale[] = {0, 1, -1, INT32_MAX, INT32_MIN, 0x8000, -0x8001, 65535};
+    int32_t again[8];
+    struct writer wr;
+    struct reader rd;
+    writer_init_heap(&wr, 4096);
+    assert_int_equal(row_scale_write(8, true, scale, &wr), 0);
+    reader_init(&rd, writer_view(&wr));
+    assert_int_equal(row_scale_read(&rd, 8, true, again), 0);
+    assert_int_equal(reader_finish(&rd), 0);
+    assert_memory_equal(scale, again, sizeof(scale));
+    for (size_t size = 0; size < wr.size; size++) {
+        reader_init(&rd, bytes_of(wr.data, size));
+        assert_int_not_equal(row_scale_read(&rd, 8, true, again), 0);
+    }
+    assert_int_equal(
+        row_scale_read(&rd, ROW_SCALE_FINE_ROWS_MAX + 1, true, again),
+        STATUS_LIMIT);
+    writer_deinit(&wr);
+    assert_true(row_scale_is_fine(DTYPE_F32, DTYPE_I8));
+    assert_true(row_scale_is_fine(DTYPE_U8, DTYPE_F64));
+    assert_false(row_scale_is_fine(DTYPE_I8, DTYPE_I8));
 }
 
 int main(void)
@@ -95,6 +122,7 @@ int main(void)
         cmocka_unit_test(row_scale_is_nearest_to_a_ratio),
         cmocka_unit_test(row_scale_fit_finds_the_ratio),
         cmocka_unit_test(row_scales_come_back),
+        cmocka_unit_test(fine_scales_of_any_value_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

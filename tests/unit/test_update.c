@@ -501,6 +501,57 @@ static void moved_bytes_are_found_in_the_base(void **state)
     free(swapped);
 }
 
+/* No model says that they are numbers. */
+static void trained_numbers_in_opaque_contents_are_found(void **state)
+{
+    enum {
+        COUNT = 200000,
+        HEAD = 8
+    };
+    struct rng_seeded seeded;
+    struct content base, target;
+    rng_seeded_init(&seeded, 7);
+    struct rng rng = rng_from_seeded(&seeded);
+    float *old = malloc(COUNT * sizeof(*old)), *new = malloc(4 * COUNT);
+    (void)state;
+    assert_true(old && new);
+    for (size_t i = 0; i < COUNT; i++) {
+        old[i] = ((float)rng_below(&rng, 2000001) - 1000000) / 1e7f;
+        new[i] = old[i] + ((float)rng_below(&rng, 2001) - 1000) / 1e9f;
+    }
+    memcpy(old, "opaque..", HEAD);
+    memcpy(new, "opaque..", HEAD);
+    content_opaque(&base, old, COUNT * sizeof(*old));
+    content_opaque(&target, new, COUNT * sizeof(*new));
+    assert_in_range(round_trip(&base, &target), 1, COUNT * 5 / 2);
+    content_free(&base);
+    content_free(&target);
+    free(old);
+    free(new);
+}
+
+/* Each row times a factor of its own, as folded normalisations leave it, and
+ * the same rows as small integers. */
+static void rows_times_factors_take_little(void **state)
+{
+    const struct tiny_tensor old[] = {{"a", DTYPE_F32, 64, 96, 1, 0, 0, 0}};
+    struct content base, target;
+    (void)state;
+    content_model(&base, old, 1);
+    content_model(&target, old, 1);
+    const struct tensor *tensor = &target.model->tensors[0];
+    for (size_t i = 0; i < 64 * 96; i++) {
+        float value;
+        uint8_t *at = target.data + tensor->offset + 4 * i;
+        memcpy(&value, at, 4);
+        value *= 0.5f + (float)(i / 96) / 77;
+        memcpy(at, &value, 4);
+    }
+    assert_in_range(round_trip(&base, &target), 1, 64 * 96 / 4);
+    content_free(&base);
+    content_free(&target);
+}
+
 static void elements_cut_by_segments_come_back(void **state)
 {
     /* 2.2 MB of f64 from an odd offset: eight segments of 256 KiB. */
@@ -916,6 +967,8 @@ int main(void)
         cmocka_unit_test(lost_columns_are_found_in_the_old_tensor),
         cmocka_unit_test(odd_contents_round_trip),
         cmocka_unit_test(moved_bytes_are_found_in_the_base),
+        cmocka_unit_test(trained_numbers_in_opaque_contents_are_found),
+        cmocka_unit_test(rows_times_factors_take_little),
         cmocka_unit_test(elements_cut_by_segments_come_back),
         cmocka_unit_test(a_segment_that_changes_nothing_has_no_bytes),
         cmocka_unit_test(the_same_inputs_give_the_same_bytes),
