@@ -27,8 +27,10 @@
 /* Ranges with fewer elements, or fewer changed ones, have no low rank part. */
 #define PLAN_RANK_ELEMS_MIN    1024u
 #define PLAN_RANK_CHANGED_PART 8u
-/* A scale of a whole tensor must save one in so many bits. */
-#define PLAN_SCALE_PART 8192u
+/* A scale of a whole tensor must save one in so many bits; the former where
+ * time matters, and low rank is then fitted once. */
+#define PLAN_SCALE_PART_FAST 256u
+#define PLAN_SCALE_PART      8192u
 /* What a record with tables takes in the header, and a part of what it saves
  * that must remain: bits. */
 #define PLAN_TABLES_BITS 96u
@@ -433,7 +435,8 @@ static enum status item_try_scale(const struct update_plan_input *in,
         .columns = UINT32_MAX,
         .base_scale = scale,
     };
-    uint64_t bits = item->elem_bits, margin = bits / PLAN_SCALE_PART;
+    unsigned part = in->effort ? PLAN_SCALE_PART : PLAN_SCALE_PART_FAST;
+    uint64_t bits = item->elem_bits, margin = bits / part;
     item->elem_bits -= margin;
     status = item_try(in, worker, item, &predict);
     if (!(item->record.base_scale > 0))
@@ -480,7 +483,7 @@ static enum status item_try_tables(const struct update_plan_input *in,
         status = item_try_scale(in, worker, item, &input);
     if (!status)
         status = item_try_rank(in, worker, item, &input);
-    if (!status && input.base_scale > 0) {
+    if (!status && input.base_scale > 0 && in->effort) {
         /* A change of low rank and nothing else is best without. */
         input.base_scale = 0;
         status = item_try_rank(in, worker, item, &input);
