@@ -2,6 +2,7 @@
  * chooses scales only; what they predict is integer and IEEE arithmetic. */
 #include "codec/lossless/row_ratio.h"
 
+#include "codec/base/bytes.h"
 #include "codec/lossless/row_scale.h"
 
 #include <math.h>
@@ -35,9 +36,14 @@ static enum status ratio_read(const struct source *source, enum dtype dtype,
         .dtype = DTYPE_F64, .from = dtype, .columns = UINT32_MAX};
     size_t width = dtype_bits(dtype) / 8;
     enum status status = source_read(source, offset, bytes, count * width);
-    if (!status)
-        predict_elems(&cast, 0, bytes, count, (uint8_t *)out, NULL);
-    return status;
+    if (status)
+        return status;
+    predict_elems(&cast, 0, bytes, count, (uint8_t *)out, NULL);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits = load_le64((const uint8_t *)&out[i]);
+        memcpy(&out[i], &bits, sizeof(bits));
+    }
+    return STATUS_OK;
 }
 
 static enum status ratio_row(struct ratio *ratio, uint64_t row)

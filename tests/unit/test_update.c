@@ -541,11 +541,13 @@ static void rows_times_factors_take_little(void **state)
     content_model(&target, old, 1);
     const struct tensor *tensor = &target.model->tensors[0];
     for (size_t i = 0; i < 64 * 96; i++) {
-        float value;
         uint8_t *at = target.data + tensor->offset + 4 * i;
-        memcpy(&value, at, 4);
+        uint32_t bits = load_le32(at);
+        float value;
+        memcpy(&value, &bits, 4);
         value *= 0.5f + (float)(i / 96) / 77;
-        memcpy(at, &value, 4);
+        memcpy(&bits, &value, 4);
+        store_le32(at, bits);
     }
     assert_in_range(round_trip(&base, &target), 1, 64 * 96 / 4);
     content_free(&base);
