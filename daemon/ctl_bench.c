@@ -160,7 +160,7 @@ static enum status ours_decode(struct bench *b)
 }
 
 static enum status bench_ours(struct bench *b, const char *name,
-                              enum update_speed speed)
+                              enum coding_speed speed)
 {
     const struct encode_options options = {speed, b->max_rank,
                                            threads_parallel(b->threads)};
@@ -349,9 +349,9 @@ static enum status bench_all(struct bench *b)
     if (!status)
         status = threads_new(b->width, &b->threads);
     if (!status)
-        status = bench_ours(b, "deltamesh fast", UPDATE_SPEED_FAST);
+        status = bench_ours(b, "deltamesh fast", CODING_SPEED_FAST);
     if (!status)
-        status = bench_ours(b, "deltamesh small", UPDATE_SPEED_SMALL);
+        status = bench_ours(b, "deltamesh small", CODING_SPEED_SMALL);
     for (size_t i = 0; !status && i < sizeof(contenders) / sizeof(*contenders);
          i++)
         bench_other(b, &contenders[i]);

@@ -102,7 +102,7 @@ static bool diff_option(struct diff *diff, int option, int *exit)
         diff->out_path = optarg;
         return true;
     case 'f':
-        diff->options.speed = UPDATE_SPEED_FAST;
+        diff->options.speed = CODING_SPEED_FAST;
         return true;
     case 's':
         fits = ctl_encode_speed(optarg, &diff->options.speed);

@@ -16,12 +16,12 @@ struct encode {
     struct diag *diag;
 };
 
-bool ctl_encode_speed(const char *name, enum update_speed *out)
+bool ctl_encode_speed(const char *name, enum coding_speed *out)
 {
     static const char *const names[] = {"auto", "fast", "small"};
     for (unsigned i = 0; i < 3; i++)
         if (!strcmp(name, names[i])) {
-            *out = (enum update_speed)i;
+            *out = (enum coding_speed)i;
             return true;
         }
     return false;
@@ -44,7 +44,7 @@ static enum status encode_plan(struct encode *encode,
         .target = &encode->target->source,
         .base_model = base ? base->model : NULL,
         .target_model = encode->target->model,
-        .effort = options->speed == UPDATE_SPEED_FAST ? UPDATE_EFFORT_FAST
+        .effort = options->speed == CODING_SPEED_FAST ? UPDATE_EFFORT_FAST
                                                       : UPDATE_EFFORT_SMALL,
         .speed = options->speed,
         .max_rank = options->max_rank,

@@ -10,7 +10,7 @@
 #define CTL_ENCODE_RANK UPDATE_RANK_MAX
 
 struct encode_options {
-    enum update_speed speed;
+    enum coding_speed speed;
     unsigned max_rank;
     const struct parallel *parallel;
 };
@@ -35,6 +35,6 @@ enum status ctl_encode(const struct ctl_content *base,
                        struct diag *diag) MUST_CHECK;
 
 /* "auto", "fast", "small". */
-bool ctl_encode_speed(const char *name, enum update_speed *out);
+bool ctl_encode_speed(const char *name, enum coding_speed *out);
 
 #endif

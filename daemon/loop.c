@@ -43,7 +43,7 @@ struct loop_op {
     enum node_action_kind kind;
     struct hash version, update, base, tree;
     bool has_base;
-    enum update_speed speed;
+    enum coding_speed speed;
     uint32_t index;
     char model[STORE_NAME_MAX + 1];
     uint64_t uptime_s;

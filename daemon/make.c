@@ -230,7 +230,7 @@ static enum status ends_open(const struct places *places,
 
 /* How the update from one end to the other is made while somebody waits. */
 static struct update_enc_params ends_params(const struct ends *ends,
-                                            enum update_speed speed)
+                                            enum coding_speed speed)
 {
     const struct content *base = ends->base;
     return (struct update_enc_params){
@@ -249,7 +249,7 @@ static struct update_enc_params ends_params(const struct ends *ends,
 
 /* bytes_max: as struct make_input's. */
 static enum status ends_make(const struct places *places,
-                             const struct ends *ends, enum update_speed speed,
+                             const struct ends *ends, enum coding_speed speed,
                              uint64_t bytes_max, uint64_t uptime_s,
                              struct job *job, struct made_update *out,
                              struct diag *diag)
@@ -411,14 +411,14 @@ static enum status make_over_root(const struct places *places,
     if (!status && !ends.target->has_manifest)
         status = STATUS_NOT_FOUND;
     if (!status) {
-        struct update_enc_params params = ends_params(&ends, UPDATE_SPEED_AUTO);
+        struct update_enc_params params = ends_params(&ends, CODING_SPEED_AUTO);
         params.base = NULL;
         params.base_model = NULL;
         params.base_leaves = NULL;
         status = update_estimate(&params, &full);
     }
     if (!status)
-        status = ends_make(places, &ends, UPDATE_SPEED_AUTO, full / 3 * 2 + 1,
+        status = ends_make(places, &ends, CODING_SPEED_AUTO, full / 3 * 2 + 1,
                            uptime_s, job, out, &ignored);
     ends_close(&ends);
     return status;

@@ -46,7 +46,7 @@ enum status make_update(const struct places *places,
 struct make_pair {
     const struct hash *base; /* NULL: from nothing */
     const struct hash *target;
-    enum update_speed speed;
+    enum coding_speed speed;
 };
 
 /* The update from one tree to another, with what their manifests say, made

@@ -196,7 +196,7 @@ struct node_action {
     enum status status;
     struct hash version, update, base, tree;
     bool has_base;
-    enum update_speed speed;
+    enum coding_speed speed;
     uint32_t index;
     struct bytes bytes; /* envelope, manifest, header, coded segment */
     uint8_t *owned;     /* what bytes points into when the shell must free it */

@@ -855,16 +855,16 @@ static void add_maker_asker(struct transfer *t, struct link *link, uint32_t ask)
 }
 
 /* Fewest bytes for a slow link, fast decoding for a fast one. */
-static enum update_speed make_speed(const struct parcel_ask *m)
+static enum coding_speed make_speed(const struct parcel_ask *m)
 {
     if (!m->rate)
-        return UPDATE_SPEED_AUTO;
-    return m->rate < SLOW_LINK ? UPDATE_SPEED_SMALL : UPDATE_SPEED_FAST;
+        return CODING_SPEED_AUTO;
+    return m->rate < SLOW_LINK ? CODING_SPEED_SMALL : CODING_SPEED_FAST;
 }
 
 static bool start_making(struct transfer *t, struct link *link,
                          const struct version *v, const struct version *base,
-                         enum update_speed speed)
+                         enum coding_speed speed)
 {
     struct node_action action = {.kind = NODE_ACTION_MAKE,
                                  .version = v->id,

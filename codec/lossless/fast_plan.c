@@ -3,6 +3,7 @@
  * all tensors together: a few tables, found by clustering the groups, and for
  * each tensor the runs of exponents that use them. Integers only, so that two
  * makers of an update make the same bytes. */
+#include "codec/base/array.h"
 #include "codec/entropy/cluster.h"
 #include "codec/lossless/fast_shift.h"
 #include "codec/lossless/fast_stats.h"
@@ -73,25 +74,6 @@ void fast_plan_free(struct fast_plan *plan)
     free(plan->entry);
     free(plan->group);
     free(plan);
-}
-
-/* Room for one more element of an array. */
-static enum status grow(void **array, size_t elem_bytes, size_t need,
-                        size_t *cap)
-{
-    if (need <= *cap)
-        return STATUS_OK;
-    size_t want = *cap ? *cap * 2 : 64;
-    if (want < need)
-        want = need;
-    if (want > SIZE_MAX / elem_bytes)
-        return STATUS_NO_MEMORY;
-    void *bigger = realloc(*array, want * elem_bytes);
-    if (!bigger)
-        return STATUS_NO_MEMORY;
-    *array = bigger;
-    *cap = want;
-    return STATUS_OK;
 }
 
 static void add_values(struct fast_value_counts *sum,
@@ -370,12 +352,12 @@ static void draft_full_integers(const struct fast_stats *stats,
 static enum status keep(struct fast_plan *plan, const struct draft *draft,
                         size_t *index)
 {
-    enum status status = grow((void **)&plan->entry, sizeof(*plan->entry),
-                              plan->entry_count + 1, &plan->entry_cap);
+    enum status status = array_grow((void **)&plan->entry, sizeof(*plan->entry),
+                                    plan->entry_count + 1, &plan->entry_cap);
     if (!status)
-        status =
-            grow((void **)&plan->group, sizeof(*plan->group),
-                 plan->group_count + draft->group_count + 1, &plan->group_cap);
+        status = array_grow((void **)&plan->group, sizeof(*plan->group),
+                            plan->group_count + draft->group_count + 1,
+                            &plan->group_cap);
     if (status)
         return status;
     *index = plan->entry_count++;

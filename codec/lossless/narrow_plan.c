@@ -3,6 +3,7 @@
  * For all tensors together: a few tables, and for each tensor the runs of
  * exponents that use them. Integers only, so that two makers of an update make
  * the same bytes. */
+#include "codec/base/array.h"
 #include "codec/entropy/cluster.h"
 #include "codec/lossless/narrow_stats.h"
 
@@ -85,25 +86,6 @@ void narrow_plan_free(struct narrow_plan *plan)
     free(plan->entry);
     free(plan->hist);
     free(plan);
-}
-
-/* Room for one more element of an array. */
-static enum status grow(void **array, size_t elem_bytes, size_t need,
-                        size_t *cap)
-{
-    if (need <= *cap)
-        return STATUS_OK;
-    size_t want = *cap ? *cap * 2 : 64;
-    if (want < need)
-        want = need;
-    if (want > SIZE_MAX / elem_bytes)
-        return STATUS_NO_MEMORY;
-    void *bigger = realloc(*array, want * elem_bytes);
-    if (!bigger)
-        return STATUS_NO_MEMORY;
-    *array = bigger;
-    *cap = want;
-    return STATUS_OK;
 }
 
 static void add_values(struct narrow_value_counts *sum,
@@ -484,11 +466,11 @@ static enum status keep(struct narrow_plan *plan, struct draft *draft,
                         size_t *index)
 {
     size_t hists = (size_t)draft->group_count * draft->sides;
-    enum status status = grow((void **)&plan->entry, sizeof(*plan->entry),
-                              plan->entry_count + 1, &plan->entry_cap);
+    enum status status = array_grow((void **)&plan->entry, sizeof(*plan->entry),
+                                    plan->entry_count + 1, &plan->entry_cap);
     if (!status)
-        status = grow((void **)&plan->hist, sizeof(*plan->hist),
-                      plan->hist_count + hists, &plan->hist_cap);
+        status = array_grow((void **)&plan->hist, sizeof(*plan->hist),
+                            plan->hist_count + hists, &plan->hist_cap);
     if (status)
         return status;
     *index = plan->entry_count++;

@@ -188,12 +188,12 @@ static enum status estimate_sort(struct estimate *e)
 
 /* ---- plans ---- */
 
-static enum coding_speed estimate_speed(enum update_speed speed)
+static enum coding_speed estimate_speed(enum coding_speed speed)
 {
     switch (speed) {
-    case UPDATE_SPEED_FAST:
+    case CODING_SPEED_FAST:
         return CODING_SPEED_FAST;
-    case UPDATE_SPEED_SMALL:
+    case CODING_SPEED_SMALL:
         return CODING_SPEED_SMALL;
     default:
         return CODING_SPEED_AUTO;

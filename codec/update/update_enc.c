@@ -136,18 +136,6 @@ static enum status enc_hash(struct update_enc *enc, const char *what,
     return status;
 }
 
-static enum coding_speed enc_speed(const struct update_enc_params *params)
-{
-    switch (params->speed) {
-    case UPDATE_SPEED_FAST:
-        return CODING_SPEED_FAST;
-    case UPDATE_SPEED_SMALL:
-        return CODING_SPEED_SMALL;
-    default:
-        return CODING_SPEED_AUTO;
-    }
-}
-
 static enum status enc_plan_over(struct update_enc *enc, bool opaque,
                                  struct enc_progress *progress)
 {
@@ -162,7 +150,7 @@ static enum status enc_plan_over(struct update_enc *enc, bool opaque,
         .base = params->base,
         .target = params->target,
         .matches = &matches,
-        .speed = enc_speed(params),
+        .speed = params->speed,
         .max_rank = params->max_rank,
         .effort = params->effort == UPDATE_EFFORT_SMALL,
         .stride = 1,

@@ -14,19 +14,13 @@
 #include "codec/base/parallel.h"
 #include "codec/base/source.h"
 #include "codec/base/writer.h"
+#include "codec/lossless/coding_plan.h"
 #include "codec/model/model.h"
 #include "codec/update/header.h"
 
 enum update_effort {
     UPDATE_EFFORT_FAST,  /* for updates made while a peer waits */
     UPDATE_EFFORT_SMALL, /* tries more: for what is published */
-};
-
-/* Which coders the plan may choose. */
-enum update_speed {
-    UPDATE_SPEED_AUTO,  /* what fits the content */
-    UPDATE_SPEED_FAST,  /* decodes at the speed of the disk */
-    UPDATE_SPEED_SMALL, /* fewest bytes, whatever decoding takes */
 };
 
 #define UPDATE_RANK_MAX 64u
@@ -43,8 +37,8 @@ struct update_enc_params {
     const struct hash
         *target_leaves; /* of the target's shape; NULL: computed */
     enum update_effort effort;
-    enum update_speed speed;
-    unsigned max_rank; /* of low-rank predictions, 0 .. UPDATE_RANK_MAX */
+    enum coding_speed speed; /* which coders the plan may choose */
+    unsigned max_rank;       /* of low-rank predictions, 0 .. UPDATE_RANK_MAX */
     const struct parallel *parallel; /* NULL: one thread */
     struct diag *diag;               /* may be NULL */
 };

@@ -101,12 +101,12 @@ static enum status look(const char *path, struct ctl_content *content)
     return status;
 }
 
-static bool speed_of(const char *name, enum update_speed *out)
+static bool speed_of(const char *name, enum coding_speed *out)
 {
     static const char *const names[] = {"auto", "fast", "small"};
     for (unsigned i = 0; i < 3; i++)
         if (!strcmp(name, names[i])) {
-            *out = (enum update_speed)i;
+            *out = (enum coding_speed)i;
             return true;
         }
     return false;

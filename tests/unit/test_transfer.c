@@ -88,7 +88,7 @@ struct fake_node {
     uint64_t estimate; /* what it says of any pair; 0: as all */
     uint64_t estimate_cpu_ns;
     unsigned estimates;      /* asked for */
-    enum update_speed speed; /* of what it made last */
+    enum coding_speed speed; /* of what it made last */
     enum status fault;       /* of DECODE, once */
     enum status late_fault;  /* likewise, but of what is not auxiliary */
     bool lies_in_aux;        /* its auxiliary segments are wrong */
@@ -1762,7 +1762,7 @@ static void transfer_estimates_within_the_budget_of_a_peer(void **state)
 
 /* The first version comes whole over a line of that many bytes a second; of the
  * second one an update has to be made. */
-static enum update_speed speed_of_made(uint64_t rate)
+static enum coding_speed speed_of_made(uint64_t rate)
 {
     struct world *w = world_new(31, 2);
     w->nodes[0].rate = rate;
@@ -1780,7 +1780,7 @@ static enum update_speed speed_of_made(uint64_t rate)
     run_for(w, 30 * SEC);
     assert_true(w->nodes[1].complete[1]);
     assert_int_equal(w->nodes[0].makes, 1);
-    enum update_speed speed = w->nodes[0].speed;
+    enum coding_speed speed = w->nodes[0].speed;
     world_free(w);
     return speed;
 }
@@ -1788,14 +1788,14 @@ static enum update_speed speed_of_made(uint64_t rate)
 static void transfer_makes_what_suits_the_link(void **state)
 {
     (void)state;
-    assert_int_equal(speed_of_made(300000), UPDATE_SPEED_SMALL);
-    assert_int_equal(speed_of_made(20000000), UPDATE_SPEED_FAST);
+    assert_int_equal(speed_of_made(300000), CODING_SPEED_SMALL);
+    assert_int_equal(speed_of_made(20000000), CODING_SPEED_FAST);
     struct world *w = crowd_new(31, 2, true);
     transfer_drop_update(w->nodes[0].t, &w->updates[0].id);
     want(w, 1, 1);
     run_for(w, 30 * SEC);
     assert_int_equal(w->nodes[0].makes, 1);
-    assert_int_equal(w->nodes[0].speed, UPDATE_SPEED_AUTO);
+    assert_int_equal(w->nodes[0].speed, CODING_SPEED_AUTO);
     world_free(w);
 }
 
