@@ -14,6 +14,8 @@
 #    define CPU_X86 1
 /* Marks a function whose code needs AVX2, whatever the build's flags say. */
 #    define CPU_AVX2 __attribute__((target("avx2")))
+/* The same for shifts by a count in any register. */
+#    define CPU_BMI2 __attribute__((target("bmi2")))
 #else
 #    define CPU_X86 0
 #endif
@@ -37,6 +39,15 @@ static inline bool cpu_has_avx2(void)
 {
 #if CPU_X86
     return __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
+static inline bool cpu_has_bmi2(void)
+{
+#if CPU_X86
+    return __builtin_cpu_supports("bmi2");
 #else
     return false;
 #endif
