@@ -354,6 +354,7 @@ static enum status zip_entries(struct zip *zip)
         return STATUS_NO_MEMORY;
     for (uint64_t i = 0; !status && i < zip->count; i++) {
         struct zip_record record;
+        zip->entries[i].record = at;
         status = zip_record(zip, &at, &record, &zip->entries[i]);
         if (!status)
             status = zip_locate(zip, &record, &zip->entries[i]);

@@ -19,6 +19,7 @@
 struct zip_entry {
     struct bytes name; /* in the arena, ends with a NUL that size leaves out */
     uint64_t header;   /* offset of its header in the file */
+    uint64_t record;   /* offset of its record in the directory */
     uint64_t offset;   /* of its bytes in the file */
     uint64_t size;     /* of its bytes in the file */
     bool stored;       /* as they are: neither compressed nor encrypted */
