@@ -1,0 +1,401 @@
+/* An element has two points in each quantiser, one of each parity, and zero;
+ * parity leads to the next state, into which two ways lead. What a way costs
+ * apart from the survivor's own significance and sign is common to the four
+ * states of a quantiser. */
+#include "codec/quant/trellis.h"
+
+#include "codec/base/cpu.h"
+#include "codec/nnc/dq_state.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATES    8u
+#define NEVER     1e30f
+#define BLOCK_MIN 8u
+/* Magnitudes from which on zero is not tried, in steps. */
+#define ZERO_MAX 16.0
+
+/* The two ways into each state: from which state, by which parity. */
+static const uint8_t from[STATES][2] = {{0, 4}, {2, 6}, {0, 4}, {2, 6},
+                                        {3, 7}, {1, 5}, {3, 7}, {1, 5}};
+static const uint8_t parity[STATES][2] = {{0, 1}, {0, 1}, {1, 0}, {1, 0},
+                                          {1, 0}, {1, 0}, {0, 1}, {0, 1}};
+
+struct survivors {
+    float cost[STATES];
+    uint8_t left[STATES]; /* class of the last k: 0, 1 negative, 2 positive */
+};
+
+/* How one element was reached: bit t: state t by its second way; bit 8 + t:
+ * the even way into t is a zero. */
+typedef uint16_t way_bits;
+
+struct trellis {
+    struct level_cost cost;
+    way_bits *ways;
+    size_t way_cap;
+    uint8_t *skips; /* a row: bit t: state t by skipping it */
+    size_t skip_cap;
+    int32_t k[TRELLIS_BLOCK];
+    uint8_t state[TRELLIS_BLOCK];
+};
+
+/* Where a run stands. */
+struct run {
+    const struct level_input *in;
+    double inverse;
+    float limit_square;
+    struct survivors now, row_start;
+    float row_energy;
+    uint64_t row;
+    int32_t left; /* last k of the best path before the block */
+};
+
+enum status trellis_new(struct trellis **trellis)
+{
+    *trellis = calloc(1, sizeof **trellis);
+    return *trellis ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+void trellis_free(struct trellis *trellis)
+{
+    if (!trellis)
+        return;
+    free(trellis->ways);
+    free(trellis->skips);
+    free(trellis);
+}
+
+static enum status need(struct trellis *t, uint64_t count, uint64_t rows)
+{
+    if (count > SIZE_MAX / sizeof *t->ways)
+        return STATUS_NO_MEMORY;
+    if (count > t->way_cap) {
+        free(t->ways);
+        t->ways = malloc((size_t)count * sizeof *t->ways);
+        t->way_cap = t->ways ? (size_t)count : 0;
+    }
+    if (rows > t->skip_cap) {
+        free(t->skips);
+        t->skips = malloc((size_t)rows);
+        t->skip_cap = t->skips ? (size_t)rows : 0;
+    }
+    return t->way_cap < count || t->skip_cap < rows ? STATUS_NO_MEMORY
+                                                    : STATUS_OK;
+}
+
+/* A value in steps: 2 * half + rest, 0 <= rest < 2. */
+struct place {
+    uint32_t half;
+    float rest;
+    bool negative;
+};
+
+static ALWAYS_INLINE struct place place_of(float value, double inverse)
+{
+    double x = fabs((double)value) * inverse;
+    uint32_t half = (uint32_t)(x * 0.5);
+    return (struct place){half, (float)(x - 2.0 * half), value < 0};
+}
+
+/* The lower of the two magnitudes k of quantiser q around a place; the other
+ * is one more. */
+static ALWAYS_INLINE uint32_t lower_k(const struct place *p, unsigned q)
+{
+    return p->half + (q && p->rest >= 1);
+}
+
+/* The magnitude of a parity. */
+static ALWAYS_INLINE uint32_t k_of(const struct place *p, unsigned q,
+                                   unsigned odd)
+{
+    uint32_t k = lower_k(p, q);
+    return k + ((k ^ odd) & 1);
+}
+
+static ALWAYS_INLINE float square(float x)
+{
+    return x * x;
+}
+
+/* Squared distances of the points of each quantiser, [q][parity]; of those
+ * that are zero only, NEVER. */
+static ALWAYS_INLINE void distances(const struct place *p, float d[2][2])
+{
+    float r = p->rest;
+    unsigned odd = p->half & 1; /* the parity of k = half */
+    d[0][odd] = p->half ? square(r) : NEVER;
+    d[0][!odd] = square(2 - r);
+    if (r >= 1) {
+        d[1][!odd] = square(r - 1);
+        d[1][odd] = square(3 - r);
+    } else {
+        d[1][odd] = p->half ? square(r + 1) : NEVER;
+        d[1][!odd] = square(1 - r);
+    }
+}
+
+static ALWAYS_INLINE float magnitude(const struct level_cost *cost,
+                                     const struct place *p, int32_t base,
+                                     uint32_t k)
+{
+    if (!base && k < LEVEL_COST_TABLE + 2)
+        return cost->magnitude[p->negative][k];
+    return level_cost_magnitude(cost, p->negative, base, k);
+}
+
+/* What the ways of each quantiser and parity cost, and zero. */
+struct offers {
+    float way[2][2];
+    float zero;
+};
+
+static ALWAYS_INLINE void offers_of(const struct run *run,
+                                    const struct level_cost *cost,
+                                    const struct place *p, int32_t base,
+                                    bool rate, struct offers *o)
+{
+    float x = 2.0f * (float)p->half + p->rest;
+    o->zero = p->half < (uint32_t)ZERO_MAX / 2 ? square(x) : NEVER;
+    distances(p, o->way);
+    for (unsigned q = 0; q < 2; q++)
+        for (unsigned odd = 0; odd < 2; odd++)
+            if (o->way[q][odd] > run->limit_square)
+                o->way[q][odd] = NEVER;
+    if (o->zero > run->limit_square)
+        o->zero = NEVER;
+    if (!rate)
+        return;
+    float m[3];
+    for (unsigned i = 0; i < 3; i++)
+        m[i] = p->half + i ? magnitude(cost, p, base, p->half + i) : 0;
+    for (unsigned q = 0; q < 2; q++) {
+        uint32_t k = lower_k(p, q);
+        o->way[q][k & 1] += m[k - p->half];
+        o->way[q][~k & 1] += m[k + 1 - p->half];
+    }
+}
+
+/* One element: the survivors after it and how they were reached. */
+static ALWAYS_INLINE way_bits advance(struct survivors *now,
+                                      const struct level_cost *cost,
+                                      const struct offers *o, bool negative,
+                                      int32_t base, bool rate)
+{
+    float way[2][STATES]; /* [parity][state] */
+    unsigned zeros = 0;   /* states whose even way is zero */
+    bool above = ctx_base_above(base, 1);
+    for (unsigned s = 0; s < STATES; s++) {
+        unsigned left = now->left[s];
+        float some = now->cost[s], none = now->cost[s];
+        if (rate && base) {
+            some = some + (cost->sig_temporal[above][1][s] +
+                           cost->sign_temporal[base > 0][negative]);
+            none = none + cost->sig_temporal[above][0][s];
+        } else if (rate) {
+            some = some + (cost->sig[left][1][s] + cost->sign[left][negative]);
+            none = none + cost->sig[left][0][s];
+        }
+        float even = some + o->way[s & 1][0];
+        float zero = none + o->zero;
+        way[1][s] = some + o->way[s & 1][1];
+        way[0][s] = zero <= even ? zero : even;
+        zeros |= (unsigned)(zero <= even) << s;
+    }
+    unsigned second = 0, zero_into = 0;
+    uint8_t left[STATES];
+    for (unsigned t = 0; t < STATES; t++) {
+        float a = way[parity[t][0]][from[t][0]];
+        float b = way[parity[t][1]][from[t][1]];
+        unsigned take = b < a;
+        second |= take << t;
+        now->cost[t] = take ? b : a;
+        unsigned is_zero =
+            ~(unsigned)parity[t][take] & zeros >> from[t][take] & 1;
+        zero_into |= is_zero << t;
+        left[t] = (uint8_t)(is_zero ? 0 : negative ? 1 : 2);
+    }
+    memcpy(now->left, left, sizeof left);
+    return (way_bits)(second | zero_into << 8);
+}
+
+/* Elements first .. first + count - 1, within one row if rows count. */
+static ALWAYS_INLINE void run_some(struct trellis *t, struct run *run,
+                                   uint64_t first, uint64_t count, bool rate)
+{
+    const struct level_input *in = run->in;
+    struct survivors now = run->now;
+    float energy = 0;
+    for (uint64_t i = first; i < first + count; i++) {
+        struct place p = place_of(in->values[i], run->inverse);
+        int32_t base = rate && in->temporal ? in->temporal[i] : 0;
+        struct offers o;
+        offers_of(run, &t->cost, &p, base, rate, &o);
+        energy += o.zero;
+        t->ways[i] = advance(&now, &t->cost, &o, p.negative, base, rate);
+    }
+    run->now = now;
+    run->row_energy += energy;
+}
+
+static unsigned best_state(const struct survivors *now)
+{
+    unsigned best = 0;
+    for (unsigned s = 1; s < STATES; s++)
+        if (now->cost[s] < now->cost[best])
+            best = s;
+    return best;
+}
+
+/* Costs stay small, so that binary32 does: the least becomes 0. */
+static void rebase(struct run *run)
+{
+    float least = run->now.cost[best_state(&run->now)];
+    for (unsigned s = 0; s < STATES; s++) {
+        run->now.cost[s] -= least;
+        run->row_start.cost[s] -= least;
+    }
+}
+
+/* At the end of a row: each state may have been reached by skipping it. */
+static void end_row(struct trellis *t, struct run *run)
+{
+    const float *skip = t->cost.skip;
+    unsigned skipped = 0;
+    struct survivors *now = &run->now;
+    for (unsigned s = 0; s < STATES; s++) {
+        unsigned end = dq_state_after_zeros(s, run->in->row_elems);
+        float cost = run->row_start.cost[s] + run->row_energy + skip[1];
+        float coded = now->cost[end] + skip[0];
+        bool better = cost < coded;
+        now->cost[end] = better ? cost : coded;
+        if (better)
+            now->left[end] = run->row_start.left[s];
+        skipped |= (unsigned)better << end;
+    }
+    t->skips[run->row++] = (uint8_t)skipped;
+    level_cost_adapt_row(&t->cost, skipped >> best_state(now) & 1);
+    run->row_start = *now;
+    run->row_energy = 0;
+}
+
+/* The state before so many zeros: zeros lead to each state from one. */
+static unsigned before_zeros(unsigned state, uint64_t count)
+{
+    unsigned s = 0;
+    while (dq_state_after_zeros(s, count) != state)
+        s++;
+    return s;
+}
+
+/* One element back: its k, and the state before it. */
+static ALWAYS_INLINE int32_t back(const struct trellis *t,
+                                  const struct run *run, uint64_t i,
+                                  unsigned *state)
+{
+    unsigned bits = t->ways[i];
+    unsigned take = bits >> *state & 1;
+    unsigned zero = bits >> (8 + *state) & 1;
+    unsigned odd = parity[*state][take];
+    *state = from[*state][take];
+    if (zero)
+        return 0;
+    struct place p = place_of(run->in->values[i], run->inverse);
+    int32_t k = (int32_t)k_of(&p, *state & 1, odd);
+    return p.negative ? -k : k;
+}
+
+/* Contexts follow the best path through the last count elements. */
+static void adapt(struct trellis *t, struct run *run, uint64_t first,
+                  uint64_t count)
+{
+    unsigned state = best_state(&run->now);
+    for (uint64_t i = count; i-- > 0;) {
+        t->k[i] = back(t, run, first + i, &state);
+        t->state[i] = (uint8_t)state;
+    }
+    const int32_t *temporal = run->in->temporal;
+    for (uint64_t i = 0; i < count; i++) {
+        level_cost_adapt(&t->cost, t->state[i], run->left,
+                         temporal ? temporal[first + i] : 0, t->k[i]);
+        run->left = t->k[i];
+    }
+    level_cost_refresh(&t->cost);
+}
+
+/* Elements until contexts are adapted. */
+static uint64_t block_size(const struct run *run, uint64_t at, bool rate)
+{
+    const struct level_input *in = run->in;
+    uint64_t size = at / 8 < BLOCK_MIN       ? BLOCK_MIN
+                    : at / 8 > TRELLIS_BLOCK ? TRELLIS_BLOCK
+                                             : at / 8;
+    if (!rate)
+        size = 4096;
+    if (size > in->count - at)
+        size = in->count - at;
+    return size;
+}
+
+static void forward(struct trellis *t, struct run *run, bool rate)
+{
+    const struct level_input *in = run->in;
+    uint64_t row_elems = rate ? in->row_elems : 0;
+    for (uint64_t at = 0; at < in->count;) {
+        uint64_t size = block_size(run, at, rate);
+        if (row_elems && size > row_elems - at % row_elems)
+            size = row_elems - at % row_elems;
+        if (rate)
+            run_some(t, run, at, size, true);
+        else
+            run_some(t, run, at, size, false);
+        if (rate)
+            adapt(t, run, at, size);
+        at += size;
+        if (row_elems && at % row_elems == 0)
+            end_row(t, run);
+        rebase(run);
+    }
+}
+
+static void backward(const struct trellis *t, const struct run *run, bool rate,
+                     int32_t *levels)
+{
+    const struct level_input *in = run->in;
+    uint64_t row_elems = rate ? in->row_elems : 0;
+    unsigned state = best_state(&run->now);
+    for (uint64_t at = in->count; at > 0;) {
+        if (row_elems && at % row_elems == 0 &&
+            t->skips[at / row_elems - 1] >> state & 1) {
+            at -= row_elems;
+            memset(levels + at, 0, (size_t)row_elems * sizeof *levels);
+            state = before_zeros(state, row_elems);
+        } else {
+            at--;
+            int32_t k = back(t, run, at, &state);
+            levels[at] = dq_state_level(state, k);
+        }
+    }
+}
+
+enum status trellis_run(struct trellis *trellis, const struct level_input *in,
+                        int32_t *levels)
+{
+    bool rate = in->lambda > 0;
+    uint64_t rows = in->row_elems ? in->count / in->row_elems : 0;
+    enum status status = need(trellis, in->count, rows);
+    if (status)
+        return status;
+    struct run run = {.in = in, .inverse = 1 / in->step};
+    run.limit_square = (float)(in->limit * in->limit * (1 + 1e-6));
+    for (unsigned s = 1; s < STATES; s++)
+        run.now.cost[s] = NEVER;
+    run.row_start = run.now;
+    level_cost_init(&trellis->cost, in);
+    level_cost_refresh(&trellis->cost);
+    forward(trellis, &run, rate);
+    backward(trellis, &run, rate, levels);
+    return STATUS_OK;
+}
