@@ -21,6 +21,8 @@ bool coding_has_base(const struct coding *coding)
         return coding->fast.mode == FAST_DELTA;
     case CODING_NARROW:
         return coding->narrow.mode == NARROW_DELTA;
+    case CODING_LATTICE:
+        return coding->lattice.has_pred;
     default:
         return coding->small.mode == SMALL_DELTA;
     }
@@ -55,6 +57,9 @@ void coding_write(const struct coding *coding, enum dtype dtype,
     case CODING_NARROW:
         narrow_coding_write(&coding->narrow, dtype, wr);
         break;
+    case CODING_LATTICE:
+        lattice_coding_write(&coding->lattice, wr);
+        break;
     default:
         small_coding_write(&coding->small, dtype, wr);
         break;
@@ -73,6 +78,10 @@ enum status coding_read(struct reader *rd, enum coding_kind kind,
     case CODING_NARROW:
         return narrow_coding_read(rd, dtype, tables->narrow.count,
                                   &coding->narrow);
+    case CODING_LATTICE:
+        return lattice_dtype_ok(dtype)
+                   ? lattice_coding_read(rd, &coding->lattice)
+                   : STATUS_CORRUPT;
     default:
         return small_coding_read(rd, dtype, &coding->small);
     }
@@ -84,6 +93,7 @@ struct coding_enc {
     struct fast_enc *fast;
     struct narrow_enc *narrow;
     struct small_enc *small;
+    struct lattice_enc *lattice;
     unsigned used; /* 1 << kind of those that got pieces */
 };
 
@@ -105,6 +115,7 @@ void coding_enc_free(struct coding_enc *enc)
     fast_enc_free(enc->fast);
     narrow_enc_free(enc->narrow);
     small_enc_free(enc->small);
+    lattice_enc_free(enc->lattice);
     free(enc);
 }
 
@@ -130,6 +141,12 @@ static bool enc_ready(struct coding_enc *enc, enum coding_kind kind)
         if (enc->narrow && fresh)
             narrow_enc_begin(enc->narrow);
         break;
+    case CODING_LATTICE:
+        if (!enc->lattice)
+            enc->lattice = lattice_enc_new(enc->bytes_max);
+        if (enc->lattice && fresh)
+            lattice_enc_begin(enc->lattice);
+        break;
     default:
         if (!enc->small)
             enc->small = small_enc_new(enc->bytes_max);
@@ -138,9 +155,10 @@ static bool enc_ready(struct coding_enc *enc, enum coding_kind kind)
         break;
     }
     enc->used |= 1u << kind;
-    return kind == CODING_FAST     ? enc->fast != NULL
-           : kind == CODING_NARROW ? enc->narrow != NULL
-                                   : enc->small != NULL;
+    return kind == CODING_FAST      ? enc->fast != NULL
+           : kind == CODING_NARROW  ? enc->narrow != NULL
+           : kind == CODING_LATTICE ? enc->lattice != NULL
+                                    : enc->small != NULL;
 }
 
 enum status coding_enc_piece(struct coding_enc *enc,
@@ -158,6 +176,9 @@ enum status coding_enc_piece(struct coding_enc *enc,
     case CODING_NARROW:
         return narrow_enc_piece(enc->narrow, &coding->narrow, dtype, pred, lost,
                                 target, elem_count);
+    case CODING_LATTICE:
+        return lattice_enc_piece(enc->lattice, &coding->lattice, dtype, pred,
+                                 target, elem_count, first_elem);
     default:
         return small_enc_piece(enc->small, &coding->small, dtype, pred, lost,
                                target, elem_count, first_elem);
@@ -172,6 +193,8 @@ void coding_enc_finish(struct coding_enc *enc, struct writer *wr)
         narrow_enc_finish(enc->narrow, wr);
     if (enc->used & 1u << CODING_SMALL)
         small_enc_finish(enc->small, wr);
+    if (enc->used & 1u << CODING_LATTICE)
+        lattice_enc_finish(enc->lattice, wr);
     enc->used = 0;
 }
 
@@ -180,6 +203,7 @@ struct coding_dec {
     struct fast_dec *fast;
     struct narrow_dec *narrow;
     struct small_dec *small;
+    struct lattice_dec *lattice;
     unsigned used;
 };
 
@@ -198,6 +222,7 @@ void coding_dec_free(struct coding_dec *dec)
     fast_dec_free(dec->fast);
     narrow_dec_free(dec->narrow);
     small_dec_free(dec->small);
+    lattice_dec_free(dec->lattice);
     free(dec);
 }
 
@@ -214,6 +239,11 @@ static enum status dec_begin(struct coding_dec *dec, enum coding_kind kind,
             dec->narrow = narrow_dec_new(&dec->tables->narrow);
         return dec->narrow ? narrow_dec_begin(dec->narrow, rd)
                            : STATUS_NO_MEMORY;
+    case CODING_LATTICE:
+        if (!dec->lattice)
+            dec->lattice = lattice_dec_new();
+        return dec->lattice ? lattice_dec_begin(dec->lattice, rd)
+                            : STATUS_NO_MEMORY;
     default:
         if (!dec->small)
             dec->small = small_dec_new();
@@ -245,6 +275,10 @@ void coding_dec_piece(struct coding_dec *dec, const struct coding *coding,
         narrow_dec_piece(dec->narrow, &coding->narrow, dtype, pred, lost, out,
                          elem_count);
         break;
+    case CODING_LATTICE:
+        lattice_dec_piece(dec->lattice, &coding->lattice, dtype, pred, out,
+                          elem_count, first_elem);
+        break;
     default:
         small_dec_piece(dec->small, &coding->small, dtype, pred, lost, out,
                         elem_count, first_elem);
@@ -261,5 +295,7 @@ enum status coding_dec_finish(struct coding_dec *dec)
         status = narrow_dec_finish(dec->narrow);
     if (!status && dec->used & 1u << CODING_SMALL)
         status = small_dec_finish(dec->small);
+    if (!status && dec->used & 1u << CODING_LATTICE)
+        status = lattice_dec_finish(dec->lattice);
     return status;
 }

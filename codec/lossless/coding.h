@@ -4,18 +4,20 @@
  *   fast    elements of 32 and 64 bits, static tables    codec/lossless/fast.h
  *   narrow  elements of 8 and 16 bits, static tables codec/lossless/narrow.h
  *   small   elements of any width, adaptive models       codec/lossless/small.h
+ *   lattice floats whole steps from a prediction       codec/lossless/lattice.h
  *
  * All code a run of target elements given their prediction, or without one.
  * Pieces must be the same runs on both sides.
  *
- * Byte layout: codec/FORMAT.md, "Classes", "Narrow rows", "Segment coded small"
- * and "Segments". */
+ * Byte layout: codec/FORMAT.md, "Classes", "Narrow rows", "Segment coded
+ * small", "Lattices" and "Segments". */
 #ifndef CODEC_LOSSLESS_CODING_H
 #define CODEC_LOSSLESS_CODING_H
 
 #include "codec/base/reader.h"
 #include "codec/base/writer.h"
 #include "codec/lossless/fast.h"
+#include "codec/lossless/lattice.h"
 #include "codec/lossless/narrow.h"
 #include "codec/lossless/small.h"
 
@@ -24,6 +26,7 @@ enum coding_kind {
     CODING_FAST = 0,
     CODING_NARROW = 1,
     CODING_SMALL = 2,
+    CODING_LATTICE = 3,
     CODING_KIND_COUNT
 };
 
@@ -40,6 +43,7 @@ struct coding {
         struct fast_coding fast;
         struct narrow_coding narrow;
         struct small_coding small;
+        struct lattice_coding lattice;
     };
 };
 

@@ -9,12 +9,12 @@
 #include "codec/lossless/coding.h"
 
 enum coding_speed {
-    CODING_SPEED_AUTO, /* small where it is clearly smaller */
-    CODING_SPEED_FAST, /* decodes at the speed of memory */
+    CODING_SPEED_AUTO, /* small or lattice where it is clearly smaller */
+    CODING_SPEED_FAST, /* decodes at the speed of memory: neither */
     CODING_SPEED_SMALL /* fewest bytes */
 };
 
-/* Statistics of one record under the coders that the speed allows, up to 1.7
+/* Statistics of one record under the coders that the speed allows, up to 2
  * MiB, made for reuse. NULL: no memory. */
 struct coding_stats;
 struct coding_stats *coding_stats_new(enum coding_speed speed);
@@ -29,6 +29,24 @@ enum status coding_stats_reset(struct coding_stats *stats, enum dtype dtype,
 void coding_stats_add(struct coding_stats *stats, const uint8_t *pred,
                       const uint8_t *lost, const uint8_t *target,
                       size_t elem_count);
+
+/* Looks for a lattice that what was added lies on, given its predictions. False
+ * if there is none, or the speed does not allow the lattice coder. Not after
+ * coding_stats_begin_lattice. */
+bool coding_stats_find_lattice(const struct coding_stats *stats,
+                               struct lattice_coding *coding);
+
+/* The record is measured by levels of this step, too, or alone: all elements
+ * must be added (again) by coding_stats_add_lattice, in stretches as for the
+ * coder. False if its type or the speed does not allow the lattice coder. */
+bool coding_stats_begin_lattice(struct coding_stats *stats,
+                                const struct lattice_coding *coding,
+                                bool alone);
+void coding_stats_add_lattice(struct coding_stats *stats, const uint8_t *pred,
+                              const uint8_t *target, size_t elem_count);
+
+/* True when the lattice coder is what the record takes the fewest bits by. */
+bool coding_stats_on_lattice(struct coding_stats *stats);
 
 /* About the bits that what was added takes; UINT64_MAX: no memory. */
 uint64_t coding_stats_bits(struct coding_stats *stats);

@@ -13,7 +13,7 @@ bool small_dtype_ok(enum dtype dtype)
            (bits == 8 || bits == 16 || bits == 32 || bits == 64);
 }
 
-static void make_squash(struct small_models *m)
+static void make_squash(struct small_tables *m)
 {
     uint64_t e = UINT64_C(1) << 32; /* e^(-k/256) */
     for (unsigned k = 0; k <= SMALL_SQUASH_MAX; k++) {
@@ -26,7 +26,7 @@ static void make_squash(struct small_models *m)
     }
 }
 
-static void make_stretch(struct small_models *m)
+static void make_stretch(struct small_tables *m)
 {
     int at = -SMALL_STRETCH_MAX;
     for (unsigned i = 0; i < 4096; i++) {
@@ -37,13 +37,18 @@ static void make_stretch(struct small_models *m)
     }
 }
 
-void small_models_init(struct small_models *m)
+void small_tables_init(struct small_tables *m)
 {
     make_squash(m);
     make_stretch(m);
     for (unsigned n = 0; n <= SMALL_COUNT_MAX; n++)
         m->rate[n] = (struct small_rate){(uint16_t)(16384 / (2 * n + 3)),
                                          n < SMALL_COUNT_MAX};
+}
+
+void small_models_init(struct small_models *m)
+{
+    small_tables_init(&m->tables);
 }
 
 /* The share of differences below u sixteenths of a step when they are expected
@@ -55,11 +60,10 @@ static uint32_t share_below(const struct small_models *m, int q, int u)
     int64_t x = slope * u >> 24;
     x = x > SMALL_SQUASH_MAX ? SMALL_SQUASH_MAX : x;
     x = x < -SMALL_SQUASH_MAX ? -SMALL_SQUASH_MAX : x;
-    return m->squash[x + SMALL_SQUASH_MAX];
+    return m->tables.squash[x + SMALL_SQUASH_MAX];
 }
 
-/* A state that takes a 1 to have part of all, as sure as after count bits. */
-static small_prob state_of(uint64_t part, uint64_t all, unsigned count)
+small_prob small_state_of(uint64_t part, uint64_t all, unsigned count)
 {
     uint32_t p = all ? (uint32_t)((part << 22) / all) : 1u << 21;
     p = p < 4096 ? 4096 : p;
@@ -103,13 +107,13 @@ static void expect_size(struct small_models *m, unsigned size, int q)
         struct tails tails = tails_of(m, q, lost);
         uint32_t over = tails.over[0] + tails.over[1];
         unsigned at = size * 8 + lost;
-        m->zero[at] = state_of(over, 65536, 12);
+        m->zero[at] = small_state_of(over, 65536, 12);
         fill(&m->zero_a[at * 8], 8, m->zero[at]);
-        m->sign[at] = state_of(tails.over[1], over, 12);
+        m->sign[at] = small_state_of(tails.over[1], over, 12);
         fill(&m->sign_a[at * 32], 32, m->sign[at]);
         for (unsigned side = 0; side < 2; side++)
             m->one[at * 2 + side] =
-                state_of(tails.far[side], tails.over[side], 12);
+                small_state_of(tails.far[side], tails.over[side], 12);
     }
 }
 
@@ -127,7 +131,7 @@ static void expect_octaves(struct small_models *m, unsigned size, int q,
     for (unsigned i = 7; i; i--)
         mass[i] = mass[2 * i] + mass[2 * i + 1];
     for (unsigned i = 1; i < 8; i++) {
-        small_prob state = state_of(mass[2 * i + 1], mass[i], 4);
+        small_prob state = small_state_of(mass[2 * i + 1], mass[i], 4);
         m->octave[size * 16 + i] = m->octave[size * 16 + 8 + i] = state;
     }
 }
@@ -143,7 +147,7 @@ static void fill_weights(int32_t (*w)[3], size_t count)
 
 void small_models_reset(struct small_models *m)
 {
-    small_prob even = state_of(1, 2, 0), sure = state_of(1, 2, 4);
+    small_prob even = small_state_of(1, 2, 0), sure = small_state_of(1, 2, 4);
     m->next_elem = 0;
     for (unsigned size = 0; size < SMALL_SIZES; size++) {
         bool wide = size >= 18;
@@ -155,7 +159,7 @@ void small_models_reset(struct small_models *m)
     fill_weights(m->zero_w, 8);
     FILL(sign_b, even);
     fill_weights(m->sign_w, 8);
-    FILL(none, state_of(63, 64, 2));
+    FILL(none, small_state_of(63, 64, 2));
     FILL(more, even);
     FILL(low, sure);
     FILL(value_sign, even);

@@ -30,6 +30,13 @@ struct small_rate {
     uint16_t count; /* 1, or 0 after the most */
 };
 
+/* Tables that never change. */
+struct small_tables {
+    int16_t stretch[4096];
+    uint16_t squash[2 * SMALL_SQUASH_MAX + 1];
+    struct small_rate rate[SMALL_COUNT_MAX + 1];
+};
+
 /* What is remembered of the elements of a piece before this one; all but near
  * only where bits are mixed. */
 struct small_past {
@@ -42,9 +49,7 @@ struct small_past {
 };
 
 struct small_models {
-    int16_t stretch[4096];
-    uint16_t squash[2 * SMALL_SQUASH_MAX + 1];
-    struct small_rate rate[SMALL_COUNT_MAX + 1];
+    struct small_tables tables;
     struct small_column column[SMALL_COLUMNS_MAX];
 
     /* By size and lost; without and with neighbours. */
@@ -89,6 +94,11 @@ struct small_context {
     bool has_pred;
     struct small_expect expect[SMALL_EXPONENTS];
 };
+
+void small_tables_init(struct small_tables *tables);
+
+/* A state that takes a 1 to have part of all, as sure as after count bits. */
+small_prob small_state_of(uint64_t part, uint64_t all, unsigned count);
 
 /* Restarts all models; the tables are made once. */
 void small_models_init(struct small_models *m);

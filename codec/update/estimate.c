@@ -219,6 +219,7 @@ static enum status estimate_plain(struct estimate *e,
         .speed = estimate_speed(params->speed),
         .stride = (unsigned)(params->target->size / ESTIMATE_STRETCHES + 1),
         .stretch = stretch,
+        .hints = params->hints,
     };
     *bytes = 0;
     if (!list->list.count)

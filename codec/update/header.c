@@ -66,9 +66,15 @@ uint32_t update_header_segment_count(const struct tree_shape *target,
     return (target->block_count + mask) >> segment_log;
 }
 
+static uint8_t header_version(const struct update_header *header)
+{
+    return record_list_has_lattice(&header->records) ? UPDATE_VERSION
+                                                     : UPDATE_VERSION_PLAIN;
+}
+
 void update_header_write(const struct update_header *header, struct writer *wr)
 {
-    writer_u8(wr, UPDATE_VERSION);
+    writer_u8(wr, header_version(header));
     writer_u8(wr, header->has_base ? HEADER_FLAG_BASE : 0);
     writer_bytes(wr, header->target_tree.b, HASH_BYTES);
     writer_varint(wr, header->target.size);
@@ -189,7 +195,7 @@ enum status update_header_parse(struct bytes bytes, struct update_header *out,
         return diag_fail(diag, STATUS_UNSUPPORTED,
                          "update format %u is newer than this build knows (%u)",
                          version, UPDATE_VERSION);
-    if (version && version < UPDATE_VERSION)
+    if (version && version < UPDATE_VERSION_PLAIN)
         return diag_fail(diag, STATUS_UNSUPPORTED,
                          "update format %u is no longer read: make the update "
                          "again in format %u",
@@ -197,6 +203,8 @@ enum status update_header_parse(struct bytes bytes, struct update_header *out,
     if (!version)
         reader_fail(&rd, STATUS_CORRUPT);
     enum status status = header_read(&rd, out, bytes.size);
+    if (!status && version != header_version(out))
+        status = STATUS_CORRUPT;
     if (!status)
         return STATUS_OK;
     update_header_free(out);

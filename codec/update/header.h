@@ -17,7 +17,9 @@
 #include "codec/update/record.h"
 #include "codec/update/tree.h"
 
-#define UPDATE_VERSION            2u
+/* The format; the form before it, which all updates without lattices have. */
+#define UPDATE_VERSION            3u
+#define UPDATE_VERSION_PLAIN      2u
 #define UPDATE_SEGMENT_HASH_BYTES 16u
 #define UPDATE_RECORDS_MAX        65536u
 #define UPDATE_TABLES_MAX         65536u     /* bytes of all shared tables */

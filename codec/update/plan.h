@@ -40,8 +40,9 @@ struct update_plan_input {
                           carried out, more for an estimate */
     uint32_t stretch;  /* bytes of one, a multiple of 8; 0, or any without a
                           stride: what suits */
-    const struct parallel *parallel; /* NULL: one after the other */
-    update_progress_fn progress;     /* may be NULL; told bytes of the target */
+    const struct update_hints *hints; /* NULL: none */
+    const struct parallel *parallel;  /* NULL: one after the other */
+    update_progress_fn progress; /* may be NULL; told bytes of the target */
     void *progress_ctx;
 };
 

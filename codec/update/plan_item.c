@@ -20,6 +20,9 @@
 #define PLAN_PREFIX (1u << 20)
 /* Tensors below this size are not worth a coding of their own. */
 #define PLAN_CODED_SIZE_MIN 64u
+/* Except where they lie on a lattice: down to this one, and if levels take less
+ * than 3 in 4 of their bits. */
+#define PLAN_LEVELS_SIZE_MIN 16u
 /* Ranges without tensor that may be numbers, and what is looked at of them. */
 #define PLAN_GUESS_MIN    16384u
 #define PLAN_GUESS_BYTES  4096u
@@ -138,27 +141,42 @@ static void look_packed(struct coding_stats *stats, const uint8_t *pred,
     }
 }
 
+/* The predictions of a stretch; *pred is NULL without a base. */
+static enum status look_predict(const struct update_plan_input *in,
+                                struct plan_worker *worker,
+                                const struct plan_item *item,
+                                const struct predict *predict, uint64_t at,
+                                size_t count, const uint8_t **pred)
+{
+    *pred = NULL;
+    if (!match_has_places(item->match))
+        return STATUS_OK;
+    uint64_t first = at / packed_unit_bytes(predict->dtype);
+    enum status status =
+        match_gather_read(item->match, in->base, first, count, worker->base);
+    if (status)
+        return status;
+    *pred = worker->base;
+    if (predict_is_plain(predict))
+        return STATUS_OK;
+    predict_elems(predict, first, worker->base, count, worker->pred,
+                  worker->lost);
+    *pred = worker->pred;
+    return STATUS_OK;
+}
+
 static enum status
 look_elems(const struct update_plan_input *in, struct plan_worker *worker,
            const struct plan_item *item, const struct predict *predict,
            uint64_t at, size_t size, struct coding_stats *stats, bool *equal)
 {
-    uint32_t width = packed_unit_bytes(predict->dtype);
-    size_t count = size / width;
-    const uint8_t *pred = NULL, *lost = NULL;
-    if (match_has_places(item->match)) {
-        enum status status = match_gather_read(item->match, in->base,
-                                               at / width, count, worker->base);
-        if (status)
-            return status;
-        pred = worker->base;
-        if (!predict_is_plain(predict)) {
-            predict_elems(predict, at / width, worker->base, count,
-                          worker->pred, worker->lost);
-            pred = worker->pred;
-        }
-        lost = predict_has_lost(predict) ? worker->lost : NULL;
-    }
+    size_t count = size / packed_unit_bytes(predict->dtype);
+    const uint8_t *pred, *lost;
+    enum status status =
+        look_predict(in, worker, item, predict, at, count, &pred);
+    if (status)
+        return status;
+    lost = pred && predict_has_lost(predict) ? worker->lost : NULL;
     if (!pred || memcmp(pred, worker->target, size))
         *equal = false;
     if (packed_dtype(predict->dtype))
@@ -175,6 +193,20 @@ static enum status look_plain(const struct update_plan_input *in,
     struct predict predict = item_predict(item);
     return look_elems(in, worker, item, &predict, at, size, worker->best,
                       &item->equal);
+}
+
+static enum status look_levels(const struct update_plan_input *in,
+                               struct plan_worker *worker,
+                               struct plan_item *item, uint64_t at, size_t size)
+{
+    struct predict predict = item_predict(item);
+    size_t count = size / packed_unit_bytes(predict.dtype);
+    const uint8_t *pred;
+    enum status status =
+        look_predict(in, worker, item, &predict, at, count, &pred);
+    if (!status)
+        coding_stats_add_lattice(worker->best, pred, worker->target, count);
+    return status;
 }
 
 /* Bits of all values at their empirical frequencies. The one place where
@@ -264,6 +296,45 @@ static uint64_t item_columns(const struct plan_item *item)
     return tensor->rank > 1 && columns && columns <= elems ? columns : 0;
 }
 
+/* The step that is hinted at. */
+static bool item_hint_coding(const struct plan_item *item,
+                             struct lattice_coding *coding)
+{
+    const struct update_hint *hint = item->hint;
+    if (!hint || !hint->has_step || !lattice_step_ok(hint->qp, hint->density))
+        return false;
+    *coding = (struct lattice_coding){
+        .has_pred = match_has_places(item->match),
+        .density = hint->density,
+        .qp = hint->qp,
+    };
+    return true;
+}
+
+/* The same, where the lattice coder may be used. */
+static bool item_hint_levels(const struct update_plan_input *in,
+                             const struct plan_item *item,
+                             struct lattice_coding *coding)
+{
+    return in->speed != CODING_SPEED_FAST &&
+           lattice_dtype_ok(item->record.dtype) &&
+           item_hint_coding(item, coding);
+}
+
+/* Measures levels over the base, or none, where they are hinted at or found. */
+static enum status item_try_levels(const struct update_plan_input *in,
+                                   struct plan_worker *worker,
+                                   struct plan_item *item)
+{
+    struct lattice_coding coding;
+    if (!item_hint_coding(item, &coding) &&
+        !coding_stats_find_lattice(worker->best, &coding))
+        return STATUS_OK;
+    if (!coding_stats_begin_lattice(worker->best, &coding, false))
+        return STATUS_OK;
+    return item_each(in, worker, item, look_levels);
+}
+
 /* The range as a matrix: as the tensor is best seen. False when it is none, or
  * not one that tables are for. */
 static bool item_matrix(const struct update_plan_input *in,
@@ -303,6 +374,36 @@ static enum status look_trial(const struct update_plan_input *in,
                       &equal);
 }
 
+static enum status look_trial_levels(const struct update_plan_input *in,
+                                     struct plan_worker *worker,
+                                     struct plan_item *item, uint64_t at,
+                                     size_t size)
+{
+    size_t count = size / packed_unit_bytes(item->predict.dtype);
+    const uint8_t *pred;
+    enum status status =
+        look_predict(in, worker, item, &item->predict, at, count, &pred);
+    if (!status)
+        coding_stats_add_lattice(worker->trial, pred, worker->target, count);
+    return status;
+}
+
+/* Measures the record of the trial: as levels if those are hinted at. */
+static enum status item_look_trial(const struct update_plan_input *in,
+                                   struct plan_worker *worker,
+                                   struct plan_item *item)
+{
+    struct lattice_coding coding;
+    enum status status = coding_stats_reset(worker->trial, item->record.dtype,
+                                            item_columns(item));
+    if (status)
+        return status;
+    if (item_hint_levels(in, item, &coding) &&
+        coding_stats_begin_lattice(worker->trial, &coding, true))
+        return item_each(in, worker, item, look_trial_levels);
+    return item_each(in, worker, item, look_trial);
+}
+
 /* The record with these tables, if they save more than they cost. */
 static enum status item_try(const struct update_plan_input *in,
                             struct plan_worker *worker, struct plan_item *item,
@@ -317,16 +418,16 @@ static enum status item_try(const struct update_plan_input *in,
     record.scaled = predict->row_scale != NULL;
     record.scale_shift = record.scaled ? (int8_t)predict->scale_shift : 0;
     record.base_scale = predict->base_scale;
+    struct lattice_coding levels;
+    if (item_hint_levels(in, item, &levels))
+        record.coding.kind = CODING_LATTICE; /* which decides on the tables */
     if (!record_tables_ok(&record))
         return STATUS_OK;
     item->predict = *predict;
     writer_init_heap(&tables, 2 * UPDATE_AUX_CODED_MAX);
     enum status status = predictor_tables_write(&record, predict, &tables);
     if (!status)
-        status =
-            coding_stats_reset(worker->trial, record.dtype, item_columns(item));
-    if (!status)
-        status = item_each(in, worker, item, look_trial);
+        status = item_look_trial(in, worker, item);
     uint64_t bits = status ? 0
                            : coding_stats_bits(worker->trial) +
                                  8 * (uint64_t)tables.size + PLAN_TABLES_BITS;
@@ -467,6 +568,28 @@ static enum status item_try_rank(const struct update_plan_input *in,
     return status;
 }
 
+/* The low rank part that is hinted at, and the levels over it. */
+static enum status item_try_hint(const struct update_plan_input *in,
+                                 struct plan_worker *worker,
+                                 struct plan_item *item)
+{
+    const struct update_hint *hint = item->hint;
+    uint64_t elems = record_elems(&item->record);
+    if (item->match->columns || !hint->columns || elems % hint->columns)
+        return STATUS_OK;
+    const struct predict predict = {
+        .dtype = item->record.dtype,
+        .from = item->record.from,
+        .columns = hint->columns,
+        .rank = hint->rank,
+        .shift = hint->shift,
+        .u = hint->u,
+        .v = hint->v,
+    };
+    return predict_ok(&predict) ? item_try(in, worker, item, &predict)
+                                : STATUS_OK;
+}
+
 static enum status item_try_tables(const struct update_plan_input *in,
                                    struct plan_worker *worker,
                                    struct plan_item *item)
@@ -475,6 +598,10 @@ static enum status item_try_tables(const struct update_plan_input *in,
     if (!item->tables_fit)
         return STATUS_OK;
     item->elem_bits = coding_stats_bits(worker->best);
+    if (item->hint && item->hint->rank)
+        return item_try_hint(in, worker, item);
+    if (item->hint || coding_stats_on_lattice(worker->best))
+        return STATUS_OK;
     enum status status = item_try_ratios(in, worker, item);
     if (status || item->record.scaled || !item_matrix(in, worker, item, &input))
         return status;
@@ -508,6 +635,8 @@ static enum status item_as_elems(const struct update_plan_input *in,
     if (!status)
         status = item_each(in, worker, item, look_plain);
     item->equal = item->equal && match_is_plain(match);
+    if (!status && !item->equal)
+        status = item_try_levels(in, worker, item);
     if (status || item->equal)
         return status;
     if ((match->base_size && match->like) || match == &item->guess)
@@ -598,6 +727,57 @@ static enum status item_guess(const struct update_plan_input *in,
     return STATUS_OK;
 }
 
+/* What is known of the tensor of the range. */
+static const struct update_hint *
+item_find_hint(const struct update_plan_input *in, const struct match *match)
+{
+    const struct update_hints *hints = in->hints;
+    size_t low = 0, high = hints ? hints->count : 0;
+    if (!match->tensor)
+        return NULL;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (hints->items[mid].target_offset < match->target_offset)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return hints && low < hints->count &&
+                   hints->items[low].target_offset == match->target_offset
+               ? &hints->items[low]
+               : NULL;
+}
+
+/* What is coded as bytes unless something better is found. */
+static void item_reset_record(struct plan_item *item)
+{
+    const struct match *match = item->match;
+    item->record = (struct update_record){
+        .target_offset = match->target_offset,
+        .size = match->size,
+        .base_offset = match->base_size ? match->base_offset : 0,
+        .base_size = match->base_size,
+    };
+}
+
+/* A tensor of few elements, as levels or, if coded is not set, not at all. */
+static enum status item_try_tiny(const struct update_plan_input *in,
+                                 struct plan_worker *worker,
+                                 struct plan_item *item)
+{
+    uint64_t size = item->match->size;
+    enum status status = item_as_elems(in, worker, item);
+    if (status)
+        return status;
+    item->coded = !item->equal && coding_stats_on_lattice(worker->best) &&
+                  coding_stats_bits(worker->best) < 8 * (size - size / 4);
+    if (!item->coded) {
+        item->equal = item->match->base_size != 0;
+        item_reset_record(item);
+    }
+    return STATUS_OK;
+}
+
 enum status plan_item_measure(const struct update_plan_input *in,
                               struct plan_worker *worker,
                               struct plan_item *item)
@@ -607,20 +787,22 @@ enum status plan_item_measure(const struct update_plan_input *in,
         return status;
     const struct match *match = item->match;
     enum coding_kind kind;
-    item->coded = match->tensor &&
-                  coding_kind_of(match->tensor->dtype, &kind) &&
-                  match->size >= PLAN_CODED_SIZE_MIN;
+    item->coded = match->tensor && coding_kind_of(match->tensor->dtype, &kind);
     item->equal = match->base_size != 0;
+    item->hint = item_find_hint(in, match);
     item->tables.size = 0;
     item->bits = 0;
     memset(item->target_histogram, 0, sizeof(item->target_histogram));
     memset(item->diff_histogram, 0, sizeof(item->diff_histogram));
-    item->record = (struct update_record){
-        .target_offset = match->target_offset,
-        .size = match->size,
-        .base_offset = match->base_size ? match->base_offset : 0,
-        .base_size = match->base_size,
-    };
+    item_reset_record(item);
+    if (item->coded && match->size < PLAN_CODED_SIZE_MIN) {
+        item->coded = false;
+        if (match->size >= PLAN_LEVELS_SIZE_MIN &&
+            lattice_dtype_ok(match->tensor->dtype))
+            status = item_try_tiny(in, worker, item);
+        if (status || item->coded)
+            return status;
+    }
     return item->coded ? item_as_elems(in, worker, item)
                        : item_as_bytes(in, worker, item);
 }

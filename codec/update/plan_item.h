@@ -17,6 +17,7 @@ struct plan_item {
     bool coded;      /* by elements; else as bytes */
     bool equal;      /* to its prediction, which is the base itself */
     bool tables_fit; /* set before: there is room for tables */
+    const struct update_hint *hint; /* of the tensor; NULL: none */
     uint64_t seen;
     double bits;   /* as bytes */
     uint64_t like; /* bytes it may take over a base that is merely like it */

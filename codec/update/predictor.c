@@ -91,10 +91,12 @@ static enum status predictor_read_tables(const struct update_record *record,
         status = row_scale_read(rd, rows,
                                 row_scale_is_fine(record->from, record->dtype),
                                 (int32_t *)tables.row_scale);
-    if (!status && record->rank)
-        status = factors_read(rd, record->rank, rows, record->columns,
-                              (int16_t *)tables.u, (int16_t *)tables.v);
-    return status;
+    if (status || !record->rank)
+        return status;
+    return (record->coding.kind == CODING_LATTICE
+                ? lattice_factors_read
+                : factors_read)(rd, record->rank, rows, record->columns,
+                                (int16_t *)tables.u, (int16_t *)tables.v);
 }
 
 enum status predictor_tables_write(const struct update_record *record,
@@ -109,8 +111,9 @@ enum status predictor_tables_write(const struct update_record *record,
                                  tables->row_scale, wr);
     if (status || !record->rank)
         return status;
-    return factors_write(record->rank, rows, record->columns, tables->u,
-                         tables->v, wr);
+    return (record->coding.kind == CODING_LATTICE ? lattice_factors_write
+                                                  : factors_write)(
+        record->rank, rows, record->columns, tables->u, tables->v, wr);
 }
 
 /* Finds the records of an auxiliary segment: the first one, and the bytes that

@@ -40,8 +40,9 @@ enum status predictor_elems(struct predictor *predictor,
                             uint64_t first_elem, size_t elem_count,
                             uint8_t *pred, const uint8_t **lost) MUST_CHECK;
 
-/* Appends the tables of one record, as an auxiliary segment holds those of
- * several in order. NO_MEMORY, or what the writer says. */
+/* Appends the tables of one record, whose kind of coding is set, as an
+ * auxiliary segment holds those of several in order. NO_MEMORY, or what the
+ * writer says. */
 enum status predictor_tables_write(const struct update_record *record,
                                    const struct predict *tables,
                                    struct writer *wr) MUST_CHECK;

@@ -20,9 +20,12 @@ enum record_base {
     RECORD_BASE_STRETCH /* elsewhere, and of another size than the target */
 };
 
-/* The second byte of a CODED record. */
+/* The second byte of a CODED record. The types of floats, and so much more for
+ * the lattice coder. */
 #define RECORD_DTYPE_MASK 31u
+#define RECORD_LATTICE    16u
 #define RECORD_SMALL      32u
+#define RECORD_STEP       32u /* of the lattice coder: another step follows */
 #define RECORD_CODING_NEW 64u
 #define RECORD_PREDICT    128u
 
@@ -43,13 +46,21 @@ struct record_coding {
     struct coding coding;
 };
 
+/* A coding of levels that are no matrix, as it was last for a dtype. */
+struct record_levels {
+    bool known;
+    struct lattice_coding coding;
+};
+
 /* What both sides remember from record to record. */
 struct record_state {
     uint64_t base_next;
     uint64_t sizes[RECORD_SIZES]; /* most recent first, 0: none */
     uint32_t aux;
     uint64_t tables_size; /* of the auxiliary segment begun last */
-    struct record_coding codings[2][DTYPE_COUNT]; /* static ones, small */
+    /* Static ones, small, lattice. */
+    struct record_coding codings[3][DTYPE_COUNT];
+    struct record_levels levels[DTYPE_COUNT];
 };
 
 void record_list_deinit(struct record_list *list)
@@ -120,6 +131,8 @@ const char *record_mode_name(const struct update_record *record)
     static const char *const names[] = {"same", "bytes", "diff"};
     if (record->mode != UPDATE_CODED)
         return names[record->mode];
+    if (record->coding.kind == CODING_LATTICE && !record->rank)
+        return "lattice";
     if (!coding_has_base(&record->coding))
         return "full";
     if (record->rank)
@@ -169,6 +182,15 @@ bool record_tables_ok(const struct update_record *record)
     return record->rank * (rows + record->columns) <= elems &&
            (!record->scaled || rows <= elems / 8) &&
            record_tables_size(record) <= RECORD_TABLES_MAX;
+}
+
+bool record_list_has_lattice(const struct record_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->records[i].mode == UPDATE_CODED &&
+            list->records[i].coding.kind == CODING_LATTICE)
+            return true;
+    return false;
 }
 
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux)
@@ -244,7 +266,10 @@ static uint64_t record_unzigzag(uint64_t from, uint64_t v)
 static struct record_coding *record_coding_of(struct record_state *st,
                                               const struct update_record *rec)
 {
-    return &st->codings[rec->coding.kind == CODING_SMALL][rec->dtype];
+    unsigned which = rec->coding.kind == CODING_LATTICE ? 2
+                     : rec->coding.kind == CODING_SMALL ? 1
+                                                        : 0;
+    return &st->codings[which][rec->dtype];
 }
 
 static void record_coding_bytes(const struct update_record *record,
@@ -263,6 +288,34 @@ static bool record_coding_same(const struct record_coding *a,
 {
     return a->known && a->size == b->size &&
            !memcmp(a->bytes, b->bytes, b->size);
+}
+
+/* True when a coding is the last one of levels but for its step, which is near:
+ * *move is what leads there. */
+static bool record_step_only(const struct record_state *st,
+                             const struct update_record *record, uint8_t *move)
+{
+    const struct record_levels *last = &st->levels[record->dtype];
+    const struct lattice_coding *a = &last->coding, *b;
+    if (record->coding.kind != CODING_LATTICE)
+        return false;
+    b = &record->coding.lattice;
+    int step = b->qp - a->qp;
+    if (!last->known || b->columns || a->has_pred != b->has_pred ||
+        a->has_residual != b->has_residual || a->density != b->density ||
+        step < -128 || step > 127)
+        return false;
+    *move = (uint8_t)(step >= 0 ? 2 * step : -2 * step - 1);
+    return true;
+}
+
+static void record_levels_note(struct record_state *st,
+                               const struct update_record *record)
+{
+    if (record->coding.kind == CODING_LATTICE &&
+        !record->coding.lattice.columns)
+        st->levels[record->dtype] =
+            (struct record_levels){true, record->coding.lattice};
 }
 
 /* ---- writing ---- */
@@ -304,10 +357,14 @@ static void record_write_coded(struct record_state *st,
     struct record_coding *last = record_coding_of(st, record), coding;
     unsigned flags = record_flags(st, record);
     unsigned second = (unsigned)record->dtype;
+    if (record->coding.kind == CODING_LATTICE)
+        second += RECORD_LATTICE;
     record_coding_bytes(record, &coding);
+    uint8_t move = 0;
     bool fresh = !record_coding_same(last, &coding);
+    bool step = fresh && record_step_only(st, record, &move);
     second |= record->coding.kind == CODING_SMALL ? RECORD_SMALL : 0;
-    second |= fresh ? RECORD_CODING_NEW : 0;
+    second |= step ? RECORD_STEP : fresh ? RECORD_CODING_NEW : 0;
     second |= flags ? RECORD_PREDICT : 0;
     writer_u8(wr, (uint8_t)second);
     if (flags)
@@ -330,9 +387,12 @@ static void record_write_coded(struct record_state *st,
         writer_u8(wr, (uint8_t)(record->scale_shift - PREDICT_SCALE_SHIFT_MIN));
     if (flags & RECORD_SCALE)
         writer_le32(wr, float_bits(record->base_scale));
-    if (fresh)
+    if (step)
+        writer_u8(wr, move);
+    else if (fresh)
         writer_bytes(wr, coding.bytes, coding.size);
     *last = coding;
+    record_levels_note(st, record);
 }
 
 static void record_state_next(struct record_state *st,
@@ -525,15 +585,10 @@ static void record_read_steps(struct reader *rd, unsigned flags,
 
 static void record_read_coding(struct reader *rd, struct record_state *st,
                                const struct coding_tables *tables, bool fresh,
-                               bool small, struct update_record *record)
+                               struct update_record *record)
 {
     struct record_coding coding = {0};
-    enum coding_kind kind;
-    if (!coding_kind_of(record->dtype, &kind)) {
-        reader_fail(rd, STATUS_CORRUPT);
-        return;
-    }
-    record->coding.kind = small ? CODING_SMALL : kind;
+    uint8_t move;
     struct record_coding *last = record_coding_of(st, record);
     if (!fresh) {
         if (!last->known)
@@ -543,6 +598,8 @@ static void record_read_coding(struct reader *rd, struct record_state *st,
     }
     enum status status = coding_read(rd, record->coding.kind, record->dtype,
                                      tables, &record->coding);
+    if (!status && record_step_only(st, record, &move))
+        status = STATUS_CORRUPT;
     if (status) {
         reader_fail(rd, status);
         return;
@@ -551,6 +608,46 @@ static void record_read_coding(struct reader *rd, struct record_state *st,
     if (record_coding_same(last, &coding))
         reader_fail(rd, STATUS_CORRUPT);
     *last = coding;
+}
+
+/* The last coding of levels that are no matrix, with another step. */
+static void record_read_step(struct reader *rd, struct record_state *st,
+                             struct update_record *record)
+{
+    struct record_coding *last = record_coding_of(st, record), coding = {0};
+    const struct record_levels *levels = &st->levels[record->dtype];
+    struct lattice_coding *out = &record->coding.lattice;
+    unsigned move = reader_u8(rd);
+    *out = levels->coding;
+    int qp = out->qp + (move & 1 ? -(int)(move / 2) - 1 : (int)(move / 2));
+    if (!levels->known || !lattice_step_ok(qp, out->density) ||
+        (out->density && !(qp & 1))) {
+        reader_fail(rd, STATUS_CORRUPT);
+        return;
+    }
+    out->qp = (int16_t)qp;
+    record_coding_bytes(record, &coding);
+    if (record_coding_same(last, &coding))
+        reader_fail(rd, STATUS_CORRUPT);
+    *last = coding;
+}
+
+/* The coder and the type of elements. */
+static void record_read_kind(struct reader *rd, unsigned second,
+                             struct update_record *record)
+{
+    enum coding_kind kind = CODING_SMALL;
+    unsigned dtype = second & RECORD_DTYPE_MASK;
+    bool lattice = dtype >= RECORD_LATTICE &&
+                   lattice_dtype_ok((enum dtype)(dtype - RECORD_LATTICE));
+    bool small = second & RECORD_SMALL && !lattice;
+    record->dtype = (enum dtype)(lattice ? dtype - RECORD_LATTICE : dtype);
+    if (!coding_kind_of(record->dtype, &kind) ||
+        (lattice && second & RECORD_STEP && second & RECORD_CODING_NEW))
+        reader_fail(rd, STATUS_CORRUPT);
+    record->coding.kind = lattice ? CODING_LATTICE
+                          : small ? CODING_SMALL
+                                  : kind;
 }
 
 /* A base where the coding looks at one, and a prediction that says what
@@ -591,7 +688,7 @@ static void record_read_coded(struct reader *rd, struct record_state *st,
                               struct update_record *record)
 {
     unsigned second = reader_u8(rd), flags = 0;
-    record->dtype = (enum dtype)(second & RECORD_DTYPE_MASK);
+    record_read_kind(rd, second, record);
     if (second & RECORD_PREDICT) {
         flags = reader_u8(rd);
         if (!flags || flags & ~RECORD_FLAGS)
@@ -611,9 +708,13 @@ static void record_read_coded(struct reader *rd, struct record_state *st,
     record_check_reach(rd, list, base_size, record);
     record_read_steps(rd, flags, record);
     record_check_tables(rd, st, flags, record);
+    if (!reader_status(rd) && record->coding.kind == CODING_LATTICE &&
+        second & RECORD_STEP)
+        record_read_step(rd, st, record);
+    else if (!reader_status(rd))
+        record_read_coding(rd, st, tables, second & RECORD_CODING_NEW, record);
     if (!reader_status(rd))
-        record_read_coding(rd, st, tables, second & RECORD_CODING_NEW,
-                           second & RECORD_SMALL, record);
+        record_levels_note(st, record);
     record_check_coding(rd, base, record);
 }
 

@@ -85,7 +85,7 @@ struct gather_run *record_list_push_runs(struct record_list *list,
 /* Makes a CODED record without tables one of BYTES over the same base. */
 void record_uncode(struct update_record *record);
 
-/* "same", "bytes", "diff", "delta", "low rank", ... Static. */
+/* "same", "bytes", "diff", "delta", "low rank", "lattice", ... Static. */
 const char *record_mode_name(const struct update_record *record);
 
 /* Elements of a CODED record, or pairs of them if they have 4 bits; rows, the
@@ -105,6 +105,9 @@ bool record_tables_ok(const struct update_record *record);
 
 /* True when the prediction of a CODED record is its base as it stands. */
 bool record_is_plain(const struct update_record *record);
+
+/* True when the lattice coder codes some. */
+bool record_list_has_lattice(const struct record_list *list);
 
 /* The index of the first record whose aux is at least this; count if none. */
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux);

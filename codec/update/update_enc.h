@@ -17,6 +17,7 @@
 #include "codec/lossless/coding_plan.h"
 #include "codec/model/model.h"
 #include "codec/update/header.h"
+#include "codec/update/hint.h"
 
 enum update_effort {
     UPDATE_EFFORT_FAST,  /* for updates made while a peer waits */
@@ -39,8 +40,9 @@ struct update_enc_params {
     enum update_effort effort;
     enum coding_speed speed; /* which coders the plan may choose */
     unsigned max_rank;       /* of low-rank predictions, 0 .. UPDATE_RANK_MAX */
-    const struct parallel *parallel; /* NULL: one thread */
-    struct diag *diag;               /* may be NULL */
+    const struct parallel *parallel;  /* NULL: one thread */
+    const struct update_hints *hints; /* NULL: nothing is known */
+    struct diag *diag;                /* may be NULL */
 };
 
 struct update_enc;

@@ -4,6 +4,8 @@
  *
  *   gen_update SEED BASE TARGET UPDATE [RECORDS]
  *
+ * Seeds from 1000 on have records of the lattice coder, too.
+ *
  * The base is the same for every seed. Integer arithmetic and the predictions'
  * own make all numbers: the same files on every machine. */
 #include "codec/base/rng.h"
@@ -28,6 +30,7 @@
 /* A record, and what only its maker knows of it. */
 struct made {
     struct small_coding small;
+    struct lattice_coding lattice;
     size_t plan; /* index of its static coding */
     int16_t factors[FACTORS_MAX];
     int32_t scales[ELEMS_MAX];
@@ -35,6 +38,7 @@ struct made {
 
 struct gen {
     struct rng rng;
+    bool lattices;
     uint8_t base[BASE_MAX];
     size_t base_size;
     size_t region[DTYPE_COUNT];
@@ -276,6 +280,37 @@ static void measure(struct gen *g, const struct update_record *r,
     small_plan(g->small, &m->small);
 }
 
+/* Whole steps away from the prediction, mostly. */
+static void move_levels(struct gen *g, const struct update_record *r,
+                        struct made *m, const uint8_t *pred, uint8_t *target,
+                        uint32_t count)
+{
+    int32_t levels[ELEMS_MAX];
+    struct lattice_coding *coding = &m->lattice;
+    unsigned width = packed_unit_bytes(r->dtype), rate = 1 + draw(g, 40);
+    double spread = (double)(1u << draw(g, 12)) / 1000;
+    *coding = (struct lattice_coding){.has_pred = pred != NULL};
+    coding->density = (uint8_t)draw(g, 5);
+    coding->qp = (int16_t)((int)draw(g, 20u << coding->density) -
+                           (22 << coding->density));
+    coding->columns = draw(g, 2) ? 2 + draw(g, 60) : 0;
+    lattice_reduce(coding);
+    for (uint32_t i = 0; i < count; i++) {
+        levels[i] = draw(g, 40) < rate ? (int32_t)(noise(g) * spread * 9) : 0;
+        if (draw(g, 90) == 0)
+            levels[i] = (int32_t)draw(g, 1u << 24) - (1 << 23);
+    }
+    lattice_points(coding, r->dtype, pred, levels, count, target);
+    for (uint32_t i = 0, off = draw(g, 2); off && i < count; i++) {
+        if (draw(g, 30) == 0)
+            rng_fill(&g->rng, target + (size_t)i * width, width);
+        else if (draw(g, 10) == 0)
+            target[(size_t)i * width]++;
+    }
+    coding->has_residual = lattice_levels(coding, r->dtype, pred, target, count,
+                                          levels, NULL) != 0;
+}
+
 static void make_coded(struct gen *g, struct update_record *r, struct made *m)
 {
     uint8_t from[ELEMS_MAX * 8], pred[ELEMS_MAX * 8], lost[ELEMS_MAX];
@@ -317,6 +352,11 @@ static void make_coded(struct gen *g, struct update_record *r, struct made *m)
     }
     uint8_t *target = writer_reserve(&g->target, r->size);
     check(target, "no memory");
+    if (g->lattices && lattice_dtype_ok(r->dtype) && draw(g, 4)) {
+        r->coding.kind = CODING_LATTICE;
+        move_levels(g, r, m, has_base ? pred : NULL, target, count);
+        return;
+    }
     memcpy(target, pred, r->size);
     move(g, r, target, count);
     measure(g, r, m, has_base ? pred : NULL,
@@ -371,7 +411,9 @@ static void choose_codings(struct gen *g)
     for (uint32_t i = 0; i < list->count; i++) {
         struct update_record *r = &list->records[i];
         if (r->mode == UPDATE_CODED) {
-            if (r->coding.kind == CODING_SMALL)
+            if (r->coding.kind == CODING_LATTICE)
+                r->coding.lattice = g->made[i].lattice;
+            else if (r->coding.kind == CODING_SMALL)
                 r->coding.small = g->made[i].small;
             else
                 coding_plan_coding(g->plan, g->made[i].plan, &r->coding);
@@ -474,6 +516,7 @@ int main(int argc, char **argv)
     rng_seeded_init(&seeded, 1);
     make_base(g);
     rng_seeded_init(&seeded, strtoull(argv[1], NULL, 10));
+    g->lattices = strtoull(argv[1], NULL, 10) >= 1000;
     for (unsigned i = 0, at = draw(g, count); i < count; i++)
         make_record(g, &g->made[i], i == at);
     make_header(g);

@@ -25,8 +25,9 @@ INTEGERS = {"I8": 2, "U8": 1, "I16": 4, "U16": 3, "I32": 6, "U32": 5, "I64": 8,
             "U64": 7, "BOOL": 0, "I4": 22}
 
 
-FUZZED = ("diff", "floats-sparse-small", "integers-small", "low-rank-split",
-          "mixed-1", "segments-small", "text")
+FUZZED = ("diff", "floats-sparse-small", "integers-small", "lattice-far",
+          "lattice-full", "low-rank-split", "mixed-1", "mixed-1000",
+          "segments-small", "text")
 
 
 # Models ----------------------------------------------------------------------
@@ -331,6 +332,39 @@ def large_case():
     speeds("segments", file({"w": base}), file({"w": some}))
 
 
+def lattice_cases():
+    """Quantised changes: matrices of which few elements move, vectors of which
+    nearly all do; then from further back, over the sum of two steps."""
+    base, near, far, full = {}, {}, {}, {}
+    for dtype in ("F64", "F32", "F16", "BF16"):
+        for name, rows, columns, spread, step in (
+                ("m", 48, 40, 0.4, 2.0 ** -9), ("s", 64, 64, 0.14, 2.0 ** -7),
+                ("v", 1, 24, 6, 1.5 * 2.0 ** -12), ("b", 1, 8, 6, 2.0 ** -10),
+                ("c", 1, 20, 6, 2.0 ** -12)):
+            numbers = gauss(dtype + name, rows * columns, 0.05)
+            one, two = [[round(x) for x in gauss(dtype + name + n,
+                                                 rows * columns, spread)]
+                        for n in ("1", "2")]
+            shape = rows, columns
+            tensors = base, near, far
+            values = numbers
+            for tensor, levels, by in zip(tensors, ([], one, two),
+                                          (0, step, 4 * step)):
+                if levels:
+                    values = [v + q * by for v, q in zip(values, levels)]
+                made = floats(dtype, *shape, values)
+                values = [dec.DTYPES[FLOATS[dtype]].value(e)
+                          for e in made.elements]
+                if rows == 1:
+                    made.shape = (columns,)
+                tensor[dtype + name] = made
+            full[dtype + name] = floats(dtype, *shape,
+                                        [q * step for q in one])
+    case("lattice", file(base), file(near))
+    case("lattice-far", file(base), file(far))
+    case("lattice-full", None, file(full))
+
+
 # Updates ---------------------------------------------------------------------
 
 def diff(tool, folder, base, target, arguments):
@@ -392,7 +426,7 @@ def features(update, base):
             found.add("stretch" if r.base_size != r.size else "bytes over base")
         if r.mode != dec.CODED:
             continue
-        coder = "small" if r.small else \
+        coder = "small" if r.small else "lattice" if r.lattice else \
             "fast" if r.dtype.bits >= 32 else "narrow"
         found.add("%s %s %s" % (coder, r.dtype.name, "delta" if
                                 r.coding.delta else "full"))
@@ -410,6 +444,14 @@ def features(update, base):
             found.add("%s shifted" % r.dtype.name)
         if getattr(r.coding, "sparse", 0):
             found.add("sparse")
+        if r.lattice:
+            found.add("lattice matrix" if r.coding.columns else
+                      "lattice vector")
+            if r.step:
+                found.add("lattice step")
+            if r.coding.has_residual:
+                found.add("lattice %s residual" % r.dtype.name)
+            continue
         if 0 < r.coding.direct_end < 256 and r.coding.delta:
             found.add("direct " + coder)
     aux = parsed.header.aux_count
@@ -436,6 +478,15 @@ def wanted():
                   "direct fast", "direct narrow", "direct small", "stretch",
                   "bytes over base", "several segments",
                   "several auxiliary segments"}
+
+
+def wanted_lattices():
+    out = {"lattice matrix", "lattice vector", "lattice step"}
+    for dtype in ("f64", "f32", "f16", "bf16"):
+        out |= {"lattice %s %s" % (dtype, what)
+                for what in ("delta", "full", "residual")}
+    return out | {"lattice float %s" % f
+                  for f in ("cast", "rank", "scaled", "scale", "window")}
 
 
 def write(folder, name, data):
@@ -468,7 +519,7 @@ def main():
             os.remove(os.path.join(folder, name))
     for make in (float_cases, integer_cases, special_cases, low_rank_cases,
                  row_scale_cases, trained_cases, cast_cases, window_cases,
-                 byte_cases, large_case):
+                 byte_cases, large_case, lattice_cases):
         make()
     full, found, index, size = {}, set(), [], 0
 
@@ -501,7 +552,8 @@ def main():
             base, target, update = [open(p, "rb").read() for p in paths]
             if base not in full:
                 make("mixed-base", None, base, ())
-            if features(update, base)[1] & wanted() - found:
+            wants = wanted() | wanted_lattices()
+            if features(update, base)[1] & wants - found:
                 keep("mixed-%d" % seed, base, target, update)
 
         for each in sorted(CASES, key=lambda c: c[1] is not None):
@@ -510,12 +562,16 @@ def main():
             if wanted() <= found:
                 break
             make_mixed(seed)
+        for seed in range(1000, 1200):
+            if wanted_lattices() <= found:
+                break
+            make_mixed(seed)
     with open(os.path.join(folder, "index.json"), "w") as out:
         json.dump({"updates": index}, out, indent=1)
         out.write("\n")
     seed_fuzzer(folder)
     print("%d updates, %d bytes" % (len(index), size))
-    missing = wanted() - found
+    missing = (wanted() | wanted_lattices()) - found
     for name in sorted(missing):
         print("no update has: " + name)
     return 1 if missing else 0

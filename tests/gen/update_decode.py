@@ -216,6 +216,7 @@ DTYPES = {
     22: Dtype("i4", 4, "unsigned"), 23: Dtype("u4", 4, "unsigned"),
 }
 U8 = DTYPES[1]
+LATTICES = (25, 26, 27, 28)  # 16 more than their type
 PREDICTED = ("f64", "f32", "f16", "bf16", "f8_e5m2", "f8_e4m3", "i8", "u8",
              "i16", "u16")
 
@@ -665,6 +666,8 @@ def state_at_first(key):
 
 
 class SmallStream:
+    first_weight = 26000
+
     def __init__(self, reader):
         head = reader.varint()
         self.empty = head == 0
@@ -700,8 +703,12 @@ class SmallStream:
     def state(self, key):
         state = self.states.get(key)
         if state is None:
-            state = self.states[key] = state_at_first(key)
+            state = self.states[key] = self.state_at_first(key)
         return state
+
+    @staticmethod
+    def state_at_first(key):
+        return state_at_first(key)
 
     @staticmethod
     def learn(state, bit):
@@ -718,7 +725,8 @@ class SmallStream:
 
     def mixed(self, keys, weights_key):
         states = [self.state(key) for key in keys]
-        weights = self.weights.setdefault(weights_key, [26000] * 3)
+        weights = self.weights.setdefault(weights_key,
+                                          [self.first_weight] * 3)
         s = [STRETCH[state[0] >> 10] for state in states]
         x = sum(w * t for w, t in zip(weights, s)) >> 16
         p = SQUASH[clamp(x, -2815, 2815)]
@@ -931,6 +939,318 @@ def integer_prediction(r, dtype):
     return number & ((1 << dtype.bits) - 1), level
 
 
+# Lattices --------------------------------------------------------------------
+
+class LatticeCoding:
+    @classmethod
+    def of_factors(cls, rank):
+        coding = cls.__new__(cls)
+        coding.delta = coding.has_residual = 0
+        coding.columns = rank if rank > 1 else 0
+        return coding
+
+    def __init__(self, reader):
+        bits = Bits(reader)
+        self.delta = bits.get(1)
+        self.has_residual = bits.get(1)
+        octave = bits.get(8) - 120
+        density = bits.get(3)
+        r = 2 * bits.get(density - 1) + 1 if density else 0
+        self.set_step((octave << density) + r, density)
+        self.columns = 0
+        if bits.get(1):
+            n = bits.get(4)
+            self.columns = (1 << n) + bits.get(n)
+            need(2 <= self.columns <= 8192, "columns")
+        bits.padding()
+
+    def set_step(self, qp, density):
+        self.qp, self.density = qp, density
+        self.octave, r = qp >> density, qp & ((1 << density) - 1)
+        need(-120 <= self.octave <= 100, "octave of a step")
+        need(not density or r & 1, "density of a step")
+        self.step = math.ldexp((1 << density) + r, self.octave - density)
+
+    @property
+    def key(self):
+        return (self.delta, self.has_residual, self.density, self.qp,
+                self.columns)
+
+    def moved(self, by):
+        coding = copy.copy(self)
+        coding.set_step(self.qp + by, self.density)
+        return coding
+
+    def moved_from(self, other):
+        """Whether a step alone leads from the other to this."""
+        return (self.key[:3] == other.key[:3] and
+                -128 <= self.qp - other.qp <= 127)
+
+
+def mean_class(x):
+    if x < 4:
+        return 0
+    k = x.bit_length() - 1
+    return min(2 * k + (x >> (k - 1) & 1) - 3, 35)
+
+
+def third(x):
+    return min((mean_class(x) + 1) // 3, 11)
+
+
+def mean_of_class(c):
+    """size(c)"""
+    k, f = (c + 3) // 2, (c + 3) % 2
+    return (2 + f) << (k - 1) if c else 1
+
+
+def expect(x, flag):
+    return first_state(x + (128 if flag else 0), 4096 + x +
+                       (128 if flag else 0), 2)
+
+
+def octave_at_first(c, k):
+    x = mean_of_class(5 * c + 2) + 128
+    e = 65536 * x // (4096 + x)
+    for _ in range(k):
+        e = e * e // 65536
+    return first_state(e, 65536, 2)
+
+
+def lattice_state_at_first(key):
+    name, args = key[0], key[1:]
+    if name in ("off_block", "off"):
+        return first_state(1, 16, 2)
+    if name == "off_octave":
+        return first_state(1, 4, 2)
+    if name in ("off_sign", "off_low"):
+        return [1 << 21, 0]
+    matrix, args = args[0], args[1:]
+    flag = args[0] % 4
+    if name == "act":
+        x = mean_of_class(3 * args[1])
+        if matrix:
+            x = (x + (64 << args[2] if args[2] else 1)) // 2
+        return expect(x, flag)
+    if name == "mean":
+        return expect(mean_of_class(args[1]), flag)
+    if name == "size":
+        return expect(mean_of_class(5 * args[1] + 2), flag)
+    if name == "first":
+        return first_state(1, 16 - args[1], 2)
+    if name == "block_mean":
+        x = mean_of_class(args[0])
+        return first_state(16 * x, 4096 + 15 * x, 2)
+    if name == "block_past":
+        return expect(mean_of_class(3 * args[0]), 0)
+    if name == "octave":
+        return octave_at_first(*args)
+    return [1 << 21, 0]
+
+
+class LatticeStream(SmallStream):
+    first_weight = 22000
+
+    def __init__(self, reader):
+        super().__init__(reader)
+        self.carried = [8192, 256]
+
+    @staticmethod
+    def state_at_first(key):
+        return lattice_state_at_first(key)
+
+    def number(self, octaves, octave, low):
+        """octave and low: the keys of the states"""
+        k = 0
+        while k < octaves - 1 and self.bit(*octave, k):
+            k += 1
+        t = min(k, 2)
+        h = self.tree(t, *low, k)
+        return (1 << k) + (h << (k - t)) + self.raw.get(k - t)
+
+    def piece(self, coding, dtype, first, predicted, lost):
+        need(not self.empty, "a stream of no elements")
+        piece = LatticePiece(self, coding, dtype, first, predicted)
+        out = []
+        for at in range(0, len(predicted), 16):
+            out += piece.block(at, min(16, len(predicted) - at))
+        self.carried[piece.set] = piece.mean
+        return out
+
+    def levels(self, coding, count):
+        """A piece of levels alone."""
+        piece = LatticePiece(self, coding, None, 0, [0] * count)
+        out = []
+        for at in range(0, count, 16):
+            out += piece.block_levels(at, min(16, count - at))
+        self.carried[piece.set] = piece.mean
+        return out
+
+
+class LatticePiece:
+    def __init__(self, stream, coding, dtype, first, predicted):
+        self.s, self.c, self.t = stream, coding, dtype
+        self.predicted, self.first = predicted, first
+        self.set = int(0 < coding.columns <= len(predicted))
+        self.columns = coding.columns if self.set else 1
+        self.mean = self.act = stream.carried[self.set]
+        self.count, self.blocks, self.left, self.row_sign = 4, 0, 0, 1024
+        self.s1 = self.s2 = self.in_last = self.off_last = 0
+        self.side = [0] * self.columns
+        self.level = [0] * self.columns
+        self.sign = [128] * self.columns
+
+    def mixed(self, keys, weights):
+        keys = [(key[0], self.set) + key[1:] for key in keys]
+        return self.s.mixed(keys, (self.set, weights))
+
+    def column(self, at):
+        return (self.first + at) % self.columns
+
+    def block(self, at, n):
+        levels = self.block_levels(at, n)
+        out = [self.point(at + i, levels[i]) for i in range(n)]
+        if self.c.has_residual:
+            self.residuals(at, levels, out)
+        return out
+
+    def block_levels(self, at, n):
+        sparse = self.mean < 512
+        levels = None
+        if sparse and not self.not_zero(at, n):
+            levels = [0] * n
+            self.skip(at, n)
+        if levels is None:
+            levels = []
+            for i in range(n):
+                alone = sparse and not any(levels)
+                levels.append(self.one(at + i, i if alone else None, n))
+            self.in_last = min(sum(1 for x in levels if x), 3)
+        return levels
+
+    def not_zero(self, at, n):
+        above = 0
+        if self.set:
+            above = min(sum(1 for i in range(n)
+                            if self.side[self.column(at + i)]), 3)
+        bit = self.mixed((("block_mean", mean_class(self.mean)),
+                          ("block_near", 4 * self.in_last + above),
+                          ("block_past", third(self.blocks))), "block_w")
+        self.blocks += ((4096 if bit else 0) - self.blocks) >> 4
+        return bit
+
+    def skip(self, at, n):
+        self.left = self.s1 = self.s2 = self.in_last = 0
+        self.act >>= 3
+        self.mean -= self.mean * n // (n + self.count + 1)
+        self.count = min(self.count + n, 60)
+        if self.set:
+            for i in range(n):
+                c = self.column(at + i)
+                self.side[c] = 0
+                self.level[c] -= (self.level[c] + 7) >> 3
+
+    def prediction(self, at):
+        """a and b"""
+        v = self.predicted[at]
+        if not self.c.delta:
+            return 0, 0
+        field = self.t.exponent_field(v)
+        size = field - self.t.bias() - self.c.octave + 4
+        return clamp(size, 0, 15) if field else 0, v >> (self.t.bits - 1)
+
+    def flag(self, m, a, c):
+        mean = mean_class(self.mean)
+        level = min((self.level[c] >> 3).bit_length(), 7) if self.set else 0
+        return self.mixed((("act", m, third(self.act), level),
+                           ("mean", m, mean, self.left),
+                           ("size", m, mean // 5, a)), ("flag_w", m))
+
+    def flag_alone(self, a, c, i):
+        coarse = mean_class(self.mean) // 5
+        level = min((self.level[c] >> 3).bit_length(), 7) if self.set else 0
+        return self.mixed((("act", 4, third(self.act), level),
+                           ("first", coarse, i), ("size", 4, coarse, a)),
+                          ("flag_w", 4))
+
+    def one(self, at, alone, n):
+        a, b = self.prediction(at)
+        c = self.column(at)
+        m = negative = 0
+        if alone is None:
+            changed = self.flag(0, a, c)
+        else:
+            changed = alone == n - 1 or self.flag_alone(a, c, alone)
+        if changed:
+            side = self.side[c] if self.set else 0
+            up = self.sign[c] >> 5 if self.set else 4
+            negative = self.mixed(
+                (("sign_near", self.s1 + 3 * self.s2 + 9 * side),
+                 ("sign_mean", 8 * (self.row_sign >> 8) + up),
+                 ("sign_pred", a + 16 * b)), "sign_w")
+            m = 1
+            while m < 4 and self.flag(m, a, c):
+                m += 1
+            if m == 4:
+                coarse = mean_class(self.mean) // 5
+                m = 3 + self.s.number(25, ("octave", self.set, coarse),
+                                      ("low", self.set))
+        self.note(c, m, negative)
+        return -m if negative else m
+
+    def note(self, c, m, negative):
+        code = 1 + negative if m else 0
+        z = min(m, 65535) << 12
+        self.left = min(m, 2)
+        self.s2, self.s1 = self.s1, code
+        self.act += (z - self.act) >> 3
+        rate = 16384 // (2 * self.count + 3)
+        self.mean += ((z - self.mean) * rate) >> 13
+        self.count = min(self.count + 1, 60)
+        if m:
+            self.row_sign += ((0 if negative else 2047) - self.row_sign) >> 3
+        if not self.set:
+            return
+        self.side[c] = code
+        self.level[c] += ((min(m, 255) << 8) - self.level[c]) >> 3
+        if m:
+            self.sign[c] += ((0 if negative else 255) - self.sign[c]) >> 2
+
+    def point(self, at, level):
+        v, t = self.predicted[at], self.t
+        number = t.value(v)
+        if level == 0 or number is None:
+            return v
+        if t.bits == 64:
+            total = number + float(level) * self.c.step
+            if not math.isfinite(total):
+                return v
+            return struct.unpack("<Q", struct.pack("<d", total))[0]
+        total = binary32(number + binary32(float(binary32(level)) *
+                                           self.c.step))
+        if not math.isfinite(total):
+            return v
+        if t.bits == 32:
+            return struct.unpack("<I", struct.pack("<f", total))[0]
+        rounded = round_float(total, t)
+        return rounded[0] if rounded else v
+
+    def residuals(self, at, levels, out):
+        s, t = self.s, self.t
+        self.off_last = s.bit("off_block", self.off_last +
+                              (2 if any(levels) else 0))
+        if not self.off_last:
+            return
+        for i, level in enumerate(levels):
+            a, b = self.prediction(at + i)
+            if not s.bit("off", 3 * a + min(abs(level), 2)):
+                continue
+            negative = s.bit("off_sign", b)
+            m = s.number(t.bits, ("off_octave", a), ("off_low",))
+            moved = t.ordered(out[i]) + (-m if negative else m)
+            out[i] = t.ordered(moved & ((1 << t.bits) - 1))
+
+
 class Predictor:
     """tables: (scales, u, v), each None where there is none"""
 
@@ -1043,6 +1363,21 @@ def read_factors(reader, rank, rows, columns):
     return sides
 
 
+def read_level_factors(reader, rank, rows, columns):
+    stream = LatticeStream(reader)
+    need(not stream.empty, "factors of no elements")
+    stream.carried = [32768, 32768]
+    coding = LatticeCoding.of_factors(rank)
+    sides = []
+    for lines in (rows, columns):
+        numbers = stream.levels(coding, rank * lines)
+        need(all(-32768 <= n <= 32767 for n in numbers), "factor too large")
+        sides.append([numbers[i:i + rank]
+                      for i in range(0, len(numbers), rank)])
+    stream.finish()
+    return sides
+
+
 def read_record_tables(reader, record):
     scales = u = v = None
     if record.scaled:
@@ -1055,7 +1390,8 @@ def read_record_tables(reader, record):
         else:
             scales = [(1 << 24) + (step << 10) for step, in steps]
     if record.rank:
-        u, v = read_factors(reader, record.rank, record.rows, record.columns)
+        read = read_level_factors if record.lattice else read_factors
+        u, v = read(reader, record.rank, record.rows, record.columns)
     return scales, u, v
 
 
@@ -1070,7 +1406,9 @@ class Record:
     def __init__(self):
         self.base_offset = self.base_size = 0
         self.dtype = self.source = self.coding = self.window = None
-        self.small = self.cast = self.scaled = self.has_base = False
+        self.small = self.lattice = self.step = self.cast = False
+        self.scaled = False
+        self.has_base = False
         self.columns = self.rank = self.shift = self.scale_shift = 0
         self.scale = 0.0
         self.aux = self.flags_at = None
@@ -1145,7 +1483,7 @@ class Header:
     def __init__(self, data):
         reader = Reader(data)
         version = reader.u8()
-        need(version == 2, "version")
+        need(version in (2, 3), "version")
         flags = reader.u8()
         need(flags <= 1, "flags")
         self.data, self.id = data, blake(b"dm update", data)
@@ -1163,6 +1501,8 @@ class Header:
         self.narrow_tables = read_tables(reader)
         self.records = []
         self.read_records(reader)
+        need((version == 3) == any(r.lattice for r in self.records),
+             "version for these records")
         self.directory_at = reader.pos
         self.aux_count = reader.varint()
         need(self.aux_count <= 4096, "auxiliary segments")
@@ -1178,7 +1518,8 @@ class Header:
 
     def read_records(self, reader):
         self.sizes = []    # the last 15 different ones, most recent first
-        self.codings = {}  # by dtype and whether small
+        self.codings = {}  # by dtype and coder
+        self.vectors = {}  # by dtype: the last of lattices without columns
         self.next = 0
         self.aux = -1
         offset = 0
@@ -1215,9 +1556,14 @@ class Header:
         flags = has_coding = 0
         if record.mode == CODED:
             second = reader.u8()
-            need(second & 31 in DTYPES, "dtype")
-            record.dtype = record.source = DTYPES[second & 31]
-            record.small = bool(second & 32)
+            code = second & 31
+            record.lattice = code in LATTICES
+            record.small = bool(second & 32) and not record.lattice
+            record.step = bool(second & 32) and record.lattice
+            code -= 16 if record.lattice else 0
+            need(code in DTYPES, "dtype")
+            need(not record.step or not second & 64, "coding and step")
+            record.dtype = record.source = DTYPES[code]
             has_coding = second & 64
             if second & 128:
                 record.flags_at = reader.pos
@@ -1270,15 +1616,28 @@ class Header:
         return record
 
     def read_coding(self, reader, record, has_coding):
-        dtype, key = record.dtype, (record.dtype.name, record.small)
+        dtype = record.dtype
+        key = dtype.name, record.small, record.lattice
         before = self.codings.get(key)
+        last = self.vectors.get(dtype.name)
+        if record.step:
+            need(last, "no coding")
+            coding = last.moved(unzigzag(reader.u8()))
+            need(before.key != coding.key, "coding repeated")
+            record.coding = self.codings[key] = coding
+            self.vectors[dtype.name] = coding
+            return
         if not has_coding:
             need(before, "no coding")
             record.coding = before
+            if record.lattice and not before.columns:
+                self.vectors[dtype.name] = before
             return
         if dtype.packed:
             dtype = U8
-        if record.small:
+        if record.lattice:
+            coding = LatticeCoding(reader)
+        elif record.small:
             coding = SmallCoding(reader, dtype)
         elif dtype.bits >= 32:
             coding = FastCoding(reader, dtype, self.fast_tables)
@@ -1286,6 +1645,9 @@ class Header:
             coding = NarrowCoding(reader, dtype, self.narrow_tables)
         need(not before or before.key != coding.key, "coding repeated")
         record.coding = self.codings[key] = coding
+        if record.lattice and not coding.columns:
+            need(not last or not coding.moved_from(last), "not as a step")
+            self.vectors[dtype.name] = coding
 
     def check_coded(self, record, flags):
         need(bool(record.coding.delta) == record.has_base,
@@ -1445,8 +1807,8 @@ class Pieces:
         first, end = self.elements(piece)
         if first >= end:
             return None
-        if record.small:
-            return "small"
+        if record.small or record.lattice:
+            return "small" if record.small else "lattice"
         return "fast" if record.dtype.bits >= 32 else "narrow"
 
     def plain_sizes(self, piece):
@@ -1497,7 +1859,7 @@ class Pieces:
         for name, make in (
                 ("fast", lambda r: RansStream(r, fast_elements)),
                 ("narrow", lambda r: RansStream(r, narrow_elements)),
-                ("small", SmallStream)):
+                ("small", SmallStream), ("lattice", LatticeStream)):
             if name in wanted:
                 streams[name] = make(self.reader)
         self.reader.end("segment")

@@ -301,7 +301,7 @@ static void another_version_is_unsupported_in_one_line(void **state)
         STATUS_UNSUPPORTED);
     assert_non_null(strstr(diag.text, "newer"));
     diag_reset(&diag);
-    bytes[0] = UPDATE_VERSION - 1;
+    bytes[0] = UPDATE_VERSION_PLAIN - 1;
     assert_int_equal(
         update_header_parse(bytes_of(bytes, sizeof(bytes)), &h, &diag),
         STATUS_UNSUPPORTED);
@@ -317,7 +317,7 @@ static void write_start(struct writer *wr, uint64_t target_size, uint8_t log)
 {
     uint8_t tree[HASH_BYTES] = {7};
     writer_init_heap(wr, UPDATE_HEADER_MAX);
-    writer_u8(wr, UPDATE_VERSION);
+    writer_u8(wr, UPDATE_VERSION_PLAIN);
     writer_u8(wr, 0);
     writer_bytes(wr, tree, sizeof(tree));
     writer_varint(wr, target_size);

@@ -151,6 +151,111 @@ static void streams_that_end_early_say_in_which_segment(void **state)
     forge_deinit(&f);
 }
 
+static void forge_lattice(struct forge *f, uint64_t size)
+{
+    struct update_record *record = forge_record(f, size, false);
+    record->dtype = record->from = DTYPE_F32;
+    record->coding = (struct coding){.kind = CODING_LATTICE};
+    record->coding.lattice = (struct lattice_coding){
+        .has_pred = true, .has_residual = true, .columns = 7};
+}
+
+static void levels_that_leave_bytes_say_in_which_segment(void **state)
+{
+    struct update_header header;
+    struct forge f;
+    struct diag diag;
+    (void)state;
+    forge_init(&f, 4096);
+    forge_lattice(&f, 1024);
+    forge_lattice(&f, 3072);
+    assert_int_equal(forge_parse(&f, 0, &header, &diag), STATUS_OK);
+    assert_int_equal(forge_decode(&f, &header, &diag), STATUS_CORRUPT);
+    assert_non_null(strstr(diag.text, "segment 0"));
+    update_header_free(&header);
+    forge_deinit(&f);
+}
+
+static void the_version_tells_of_lattices(void **state)
+{
+    struct update_header header;
+    struct forge f;
+    struct diag diag;
+    (void)state;
+    for (int with = 0; with < 2; with++) {
+        forge_init(&f, 4096);
+        if (with)
+            forge_lattice(&f, 4096);
+        else
+            forge_record(&f, 4096, false);
+        assert_int_equal(forge_parse(&f, 0, &header, &diag), STATUS_OK);
+        update_header_free(&header);
+        assert_int_equal(f.bytes.data[0],
+                         with ? UPDATE_VERSION : UPDATE_VERSION_PLAIN);
+        f.bytes.data[0] = with ? UPDATE_VERSION_PLAIN : UPDATE_VERSION;
+        assert_int_equal(
+            update_header_parse(writer_view(&f.bytes), &header, &diag),
+            STATUS_CORRUPT);
+        forge_deinit(&f);
+    }
+}
+
+/* Vectors that differ in their step alone say no more than that, and never
+ * what they need not say. */
+static void a_step_is_given_in_one_form(void **state)
+{
+    struct update_header header;
+    struct forge f;
+    struct diag diag;
+    (void)state;
+    for (int move = -119; move < 100; move += 18) {
+        forge_init(&f, 4096);
+        forge_lattice(&f, 1024);
+        forge_lattice(&f, 3072);
+        struct update_record *records = f.header.records.records;
+        records[0].coding.lattice.columns = 0;
+        records[1].coding.lattice.columns = 0;
+        records[1].coding.lattice.qp = (int16_t)move;
+        assert_int_equal(forge_parse(&f, 0, &header, &diag), STATUS_OK);
+        assert_int_equal(header.records.records[1].coding.lattice.qp, move);
+        update_header_free(&header);
+        size_t at = f.bytes.size - 1;
+        while (f.bytes.data[at] != (32 | (16 + DTYPE_F32)))
+            at--;
+        f.bytes.data[at + 1] = 0; /* the step there was */
+        assert_int_equal(
+            update_header_parse(writer_view(&f.bytes), &header, &diag),
+            STATUS_CORRUPT);
+        forge_deinit(&f);
+    }
+}
+
+/* Elements by levels, too, are of a float type, and by one coder. */
+static void levels_are_of_floats(void **state)
+{
+    struct update_header header;
+    struct forge f;
+    struct diag diag;
+    (void)state;
+    for (unsigned second = 0; second < 64; second++) {
+        forge_init(&f, 4096);
+        forge_lattice(&f, 4096);
+        assert_int_equal(forge_parse(&f, 0, &header, &diag), STATUS_OK);
+        update_header_free(&header);
+        size_t at = 0;
+        while (f.bytes.data[at] != (64 | (16 + DTYPE_F32)))
+            at++;
+        f.bytes.data[at] = (uint8_t)(64 | second);
+        enum status status =
+            update_header_parse(writer_view(&f.bytes), &header, &diag);
+        bool good = second >= 16 + DTYPE_F16 && second <= 16 + DTYPE_F64;
+        assert_int_equal(!status, good);
+        if (good)
+            update_header_free(&header);
+        forge_deinit(&f);
+    }
+}
+
 /* The prediction of the second record is the base itself: nothing says what
  * rounding lost, and a decoder would have nowhere to read it from. */
 static void codings_by_loss_are_only_for_predictions_that_lose(void **state)
@@ -260,6 +365,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_that_end_early_say_in_which_segment),
         cmocka_unit_test(codings_by_loss_are_only_for_predictions_that_lose),
+        cmocka_unit_test(levels_that_leave_bytes_say_in_which_segment),
+        cmocka_unit_test(the_version_tells_of_lattices),
+        cmocka_unit_test(a_step_is_given_in_one_form),
+        cmocka_unit_test(levels_are_of_floats),
         cmocka_unit_test(a_cast_loses),
         cmocka_unit_test(an_auxiliary_segment_holds_few_tiny_tables),
         cmocka_unit_test(tables_of_a_record_fit_one_auxiliary_segment),

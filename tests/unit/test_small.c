@@ -604,14 +604,14 @@ static void tables_are_the_logistic_function(void **state)
     small_models_init(m);
     for (int i = -SMALL_SQUASH_MAX; i <= SMALL_SQUASH_MAX; i++) {
         double p = 65536 / (1 + exp(-i / 256.0));
-        assert_true(fabs(m->squash[i + SMALL_SQUASH_MAX] - p) < 1.01);
-        assert_in_range(m->squash[i + SMALL_SQUASH_MAX], 1, 65535);
+        assert_true(fabs(m->tables.squash[i + SMALL_SQUASH_MAX] - p) < 1.01);
+        assert_in_range(m->tables.squash[i + SMALL_SQUASH_MAX], 1, 65535);
     }
     for (int i = 4; i < 4092; i++) {
         double p = (i * 16 + 8) / 65536.0;
         double x = 256 * log(p / (1 - p));
-        assert_true(fabs(m->stretch[i] - x) < 1 + 0.1 / p / (1 - p) / 4);
-        assert_int_equal(m->stretch[0], -SMALL_STRETCH_MAX);
+        assert_true(fabs(m->tables.stretch[i] - x) < 1 + 0.1 / p / (1 - p) / 4);
+        assert_int_equal(m->tables.stretch[0], -SMALL_STRETCH_MAX);
     }
     free(m);
 }

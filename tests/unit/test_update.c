@@ -361,6 +361,171 @@ static void a_change_of_low_rank_takes_little(void **state)
 }
 
 /* Runs tasks last to first: whatever order is allowed. */
+/* Puts the float tensors of c, which has those of base, whole steps from them:
+ * as near as that comes. */
+static void quantise(const struct content *base, struct content *c, int qp)
+{
+    const struct lattice_coding coding = {.has_pred = true, .qp = (int16_t)qp};
+    for (size_t i = 0; i < c->model->tensor_count; i++) {
+        const struct tensor *t = &c->model->tensors[i];
+        const uint8_t *pred = base->data + base->model->tensors[i].offset;
+        if (!lattice_dtype_ok(t->dtype))
+            continue;
+        size_t count = t->size / (dtype_bits(t->dtype) / 8);
+        int32_t *levels = malloc(count * sizeof(*levels));
+        assert_non_null(levels);
+        (void)lattice_levels(&coding, t->dtype, pred, c->data + t->offset,
+                             count, levels, NULL);
+        lattice_points(&coding, t->dtype, pred, levels, count,
+                       c->data + t->offset);
+        free(levels);
+    }
+}
+
+static unsigned count_lattices(const struct made *made)
+{
+    unsigned count = 0;
+    for (uint32_t i = 0; i < made->header.records.count; i++)
+        count += made->header.records.records[i].mode == UPDATE_CODED &&
+                 made->header.records.records[i].coding.kind == CODING_LATTICE;
+    return count;
+}
+
+/* Of 24,000 elements of which one in five moves by a step or two. */
+static void quantised_changes_travel_as_levels(void **state)
+{
+    static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16,
+                                        DTYPE_F64};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        const struct tiny_tensor old[] = {NET(dtypes[i], 0, 0, 0)};
+        const struct tiny_tensor new[] = {NET(dtypes[i], 0.2, 9, 200)};
+        struct content base, target;
+        struct made made;
+        uint64_t estimate;
+        content_model(&base, old, 7);
+        content_model(&target, new, 7);
+        quantise(&base, &target, -7);
+        memcpy(target.data + target.model->tensors[5].offset,
+               base.data + base.model->tensors[5].offset, 2500);
+        struct update_enc_params params = {
+            .base = &base.source,
+            .target = &target.source,
+            .base_model = base.model,
+            .target_model = target.model,
+        };
+        make_with(&params, &made);
+        check(&base, &target, &made);
+        assert_in_range(count_lattices(&made), 2, 5);
+        assert_string_equal(record_mode_name(&made.header.records.records[1]),
+                            "lattice");
+        assert_int_equal(made.header_bytes.data[0], UPDATE_VERSION);
+        assert_int_equal(update_estimate(&params, &estimate), STATUS_OK);
+        assert_in_range(estimate, made_size(&made) * 85 / 100,
+                        made_size(&made) * 115 / 100);
+        assert_true(round_trip(&base, &target) < 4200);
+        round_trip(NULL, &target);
+        made_free(&made);
+        params.speed = CODING_SPEED_FAST;
+        make_with(&params, &made);
+        assert_int_equal(count_lattices(&made), 0);
+        assert_int_equal(made.header_bytes.data[0], UPDATE_VERSION_PLAIN);
+        made_free(&made);
+        content_free(&base);
+        content_free(&target);
+    }
+}
+
+/* From further back than one step: the sum of both, and few residuals. */
+static void two_quantised_changes_are_one(void **state)
+{
+    const struct tiny_tensor net[] = {{"w", DTYPE_F32, 99, 120, 1, 0, 0, 0}};
+    const struct tiny_tensor one[] = {{"w", DTYPE_F32, 99, 120, 1, 0.2, 2, 99}};
+    const struct tiny_tensor two[] = {{"w", DTYPE_F32, 99, 120, 1, 0.2, 3, 99}};
+    struct content a, b, c;
+    (void)state;
+    content_model(&a, net, 1);
+    content_model(&b, one, 1);
+    content_model(&c, two, 1);
+    quantise(&a, &b, -7);
+    quantise(&b, &c, -5);
+    size_t first = round_trip(&a, &b), second = round_trip(&b, &c);
+    assert_true(round_trip(&a, &c) < first + second);
+    content_free(&a);
+    content_free(&b);
+    content_free(&c);
+}
+
+/* A low rank part no one can find again but from its factors: with them, levels
+ * are all there is. Hints that do not hold do no harm. */
+static void what_the_maker_knows_is_tried_first(void **state)
+{
+    const struct tiny_tensor net[] = {{"w", DTYPE_F32, 96, 128, 1, 0, 0, 0}};
+    struct content base, target;
+    struct made made, without;
+    int16_t u[2 * 96], v[2 * 128];
+    (void)state;
+    content_model(&base, net, 1);
+    content_model(&target, net, 1);
+    for (int i = 0; i < 2 * 128; i++) {
+        v[i] = (int16_t)((i * i + i / 3) % 61 - 30);
+        u[i % (2 * 96)] = (int16_t)((i * 7 + i * i / 5) % 91 - 45);
+    }
+    struct update_hint hint = {
+        .target_offset = target.model->tensors[0].offset,
+        .qp = -36,
+        .density = 2,
+        .has_step = true,
+        .rank = 2,
+        .shift = -18,
+        .columns = 128,
+        .u = u,
+        .v = v,
+    };
+    const struct predict predict = {.dtype = DTYPE_F32,
+                                    .from = DTYPE_F32,
+                                    .columns = 128,
+                                    .rank = 2,
+                                    .shift = hint.shift,
+                                    .u = u,
+                                    .v = v};
+    uint8_t *data = target.data + hint.target_offset;
+    predict_elems(&predict, 0, data, 96 * 128, data, NULL);
+    int32_t levels[96 * 128];
+    for (int i = 0; i < 96 * 128; i++)
+        levels[i] = i % 37 == 0 ? i % 5 - 2 : 0;
+    const struct lattice_coding coding = {.has_pred = true, .qp = -9};
+    lattice_points(&coding, DTYPE_F32, data, levels, 96 * 128, data);
+    const struct update_hints hints = {&hint, 1};
+    struct update_enc_params params = {
+        .base = &base.source,
+        .target = &target.source,
+        .base_model = base.model,
+        .target_model = target.model,
+        .max_rank = UPDATE_RANK_MAX,
+        .hints = &hints,
+    };
+    make_with(&params, &made);
+    check(&base, &target, &made);
+    assert_int_equal(count_lattices(&made), 1);
+    assert_int_equal(
+        made.header.records.records[made.header.records.count - 1].rank, 2);
+    params.hints = NULL;
+    make_with(&params, &without);
+    assert_true(made_size(&made) < made_size(&without) / 4);
+    made_free(&made);
+    u[5] ^= 99;
+    hint.qp = 3;
+    params.hints = &hints;
+    make_with(&params, &made);
+    check(&base, &target, &made);
+    assert_true(made_size(&made) < 2 * made_size(&without));
+    made_free(&made);
+    made_free(&without);
+    content_free(&base);
+    content_free(&target);
+}
+
 static void run_backwards(void *ctx, unsigned count,
                           void (*task)(void *arg, unsigned index), void *arg)
 {
@@ -964,6 +1129,9 @@ int main(void)
         cmocka_unit_test(a_cast_takes_next_to_nothing),
         cmocka_unit_test(elements_of_four_bits_come_back),
         cmocka_unit_test(a_change_of_low_rank_takes_little),
+        cmocka_unit_test(quantised_changes_travel_as_levels),
+        cmocka_unit_test(two_quantised_changes_are_one),
+        cmocka_unit_test(what_the_maker_knows_is_tried_first),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(every_bit_pattern_comes_back),
         cmocka_unit_test(lost_columns_are_found_in_the_old_tensor),
