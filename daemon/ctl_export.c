@@ -1,5 +1,6 @@
 /* deltamesh export: the files of a version, bit for bit. */
 #include "daemon/ctl.h"
+#include "daemon/ctl_publish_nnc.h"
 #include "daemon/table.h"
 
 #include <errno.h>
@@ -141,6 +142,14 @@ static int on_reply(void *ctx, json_t *reply, const int *fds, size_t fd_count)
     return exit;
 }
 
+static bool wants_nnc(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--nnc"))
+            return true;
+    return false;
+}
+
 int ctl_export(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -149,9 +158,12 @@ int ctl_export(int argc, char **argv)
         CTL_OPTIONS};
     struct export x = {.out = NULL};
     int exit = CTL_OK, timeout_s = 0;
+    if (wants_nnc(argc, argv))
+        return ctl_export_nnc(argc, argv);
     ctl_begin(&x.ctl, argv,
               "usage: deltamesh export VERSION -o PATH [--timeout SECONDS] "
               "[--json]\n                        [--control PATH]\n"
+              "       deltamesh export VERSION --nnc ... (see --nnc --help)\n"
               "  PATH becomes the file; of a version of several files, the "
               "folder they go to\n");
     for (int c; (c = getopt_long(argc, argv, "o:", options, NULL)) != -1;) {
