@@ -245,7 +245,8 @@ static void prepare_done(struct job *job)
     bool kept = false;
     prepare->publish = NULL;
     fileset_free(p->files); /* descriptors are the client's again */
-    p->files = NULL;
+    fileset_free(p->premade);
+    p->files = p->premade = NULL;
     if (call_alive(call)) {
         if (p->status)
             call_fail(call, p->status, &p->diag, p->model);
@@ -300,6 +301,23 @@ static enum status take_files(struct call *call, struct publish *p,
         }
     }
     return fileset_of_fds(fds, count, &p->files, diag);
+}
+
+/* The update file the client made, if one came. */
+static enum status take_premade(struct call *call, struct publish *p,
+                                struct diag *diag)
+{
+    const json_t *fd = json_object_get(call->params, "update");
+    if (!fd || json_is_null(fd))
+        return STATUS_OK;
+    json_int_t index = json_is_integer(fd) ? json_integer_value(fd) : -1;
+    if (index < 0 || (size_t)index >= call->fds.count ||
+        call->fds.fd[index] < 0)
+        return diag_fail(diag, STATUS_USAGE,
+                         "no descriptor came for the update");
+    int taken = call->fds.fd[index];
+    call->fds.fd[index] = -1;
+    return fileset_of_fds(&taken, 1, &p->premade, diag);
 }
 
 static enum status take_meta(struct call *call, struct publish *p,
@@ -482,6 +500,8 @@ static bool prepare_inputs(struct call *call, struct publish *p)
     p->quota_bytes = store_env_quota(call->loop->env);
     p->uptime_s = loop_uptime_s(call->loop);
     enum status status = take_files(call, p, &diag);
+    if (!status)
+        status = take_premade(call, p, &diag);
     if (!status)
         status = take_meta(call, p, &diag);
     if (status)

@@ -140,6 +140,8 @@ static int ctl_print_error(const struct ctl *ctl, const char *error,
     const char *hint = ctl_text(fields, "hint");
     const char *name = strrchr(error, '.');
     int64_t exit = ctl_int(fields, "exit");
+    if (ctl->may_miss && name && !strcmp(name, ".NotFound"))
+        return CTL_NOT_FOUND;
     if (!*what)
         what = name ? name + 1 : error;
     ctl_fail(ctl->verb, 0, "%s%s%s%s%s", where, *where ? ": " : "", what,

@@ -53,7 +53,8 @@ struct ctl {
     const char *usage;   /* one line or more, for --help and mistakes */
     const char *control; /* --control, or NULL */
     bool json;
-    bool tty; /* standard error is a terminal: progress is shown there */
+    bool tty;      /* standard error is a terminal: progress is shown there */
+    bool may_miss; /* a NotFound of the daemon is CTL_NOT_FOUND without words */
     struct varlink_client *client;
 };
 
@@ -152,6 +153,7 @@ int ctl_invite(int argc, char **argv);
 int ctl_join(int argc, char **argv);
 int ctl_keys(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);
+int ctl_nnc(int argc, char **argv); /* one of two: configure --without-nnc */
 int ctl_peers(int argc, char **argv);
 int ctl_publish(int argc, char **argv);
 int ctl_release(int argc, char **argv);

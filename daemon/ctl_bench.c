@@ -162,8 +162,10 @@ static enum status ours_decode(struct bench *b)
 static enum status bench_ours(struct bench *b, const char *name,
                               enum coding_speed speed)
 {
-    const struct encode_options options = {speed, b->max_rank,
-                                           threads_parallel(b->threads)};
+    const struct encode_options options = {.speed = speed,
+                                           .max_rank = b->max_rank,
+                                           .parallel =
+                                               threads_parallel(b->threads)};
     struct progress progress;
     struct encoded made;
     double start = bench_now();

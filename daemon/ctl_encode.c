@@ -49,6 +49,7 @@ static enum status encode_plan(struct encode *encode,
         .speed = options->speed,
         .max_rank = options->max_rank,
         .parallel = options->parallel,
+        .hints = options->hints,
         .diag = encode->diag,
     };
     enum status status = update_enc_new(&params, &encode->enc);

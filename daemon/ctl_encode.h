@@ -13,6 +13,7 @@ struct encode_options {
     enum coding_speed speed;
     unsigned max_rank;
     const struct parallel *parallel;
+    const struct update_hints *hints; /* NULL: nothing is known */
 };
 
 struct encoded {

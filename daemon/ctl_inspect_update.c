@@ -214,11 +214,11 @@ static const char *range_dtype(const struct range *range)
     return range->tensor ? dtype_name(range->tensor->dtype) : "-";
 }
 
-/* "fast", "narrow", "small" for what a coder codes, else "-". */
+/* "fast", "narrow", "small", "lattice" for what a coder codes, else "-". */
 static const char *range_coder(const struct range *range)
 {
     static const char *const names[CODING_KIND_COUNT] = {"fast", "narrow",
-                                                         "small"};
+                                                         "small", "lattice"};
     const struct update_record *record = range->record;
     return record->mode == UPDATE_CODED ? names[record->coding.kind] : "-";
 }

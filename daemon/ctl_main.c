@@ -35,6 +35,7 @@ static const struct verb verbs[] = {
     {"diff", ctl_diff, "make an update file, over a base or alone"},
     {"patch", ctl_patch, "make a model from its base and an update file"},
     {"inspect", ctl_inspect, "what a model or update is, what changed"},
+    {"nnc", ctl_nnc, "encode, decode, inspect streams of ISO/IEC 15938-17"},
     {"bench", ctl_bench, "updates by us and by other programs"},
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))

@@ -3,6 +3,9 @@
 #include "daemon/ctl_release.h"
 
 #include "codec/update/tree.h"
+#include "daemon/check_run.h"
+#include "daemon/ctl_publish_nnc.h"
+#include "daemon/ctl_quantize.h"
 #include "daemon/journal.h"
 #include "daemon/keyring.h"
 #include "daemon/listing.h"
@@ -29,11 +32,15 @@ struct publish {
     bool release, wait;
     long wait_nodes; /* 0: all */
     long timeout_s;
-    int fds[PUBLISH_FILES_MAX];
+    int fds[PUBLISH_FILES_MAX + 1];       /* and the update's */
     const char *paths[PUBLISH_FILES_MAX]; /* as given */
     char *names[PUBLISH_FILES_MAX];       /* in the version; owned */
     size_t file_count;
-    struct hash tree; /* of the files, hashed here */
+    struct publish_nnc nnc;
+    struct quantize_request quantize;
+    int update_fd;     /* an update file made here, or -1 */
+    json_t *quantized; /* what was tried, or NULL */
+    struct hash tree;  /* of the files, hashed here */
     uint64_t size;
     struct keyring ring;
     json_t *prepared; /* the last reply of Prepare */
@@ -42,13 +49,23 @@ struct publish {
 static const char publish_usage[] =
     "usage: deltamesh publish MODEL PATH... [--meta K=V]... [--parent V]...\n"
     "                         [--key FILE]... [--no-release]\n"
+    "                         [--quantize RULE [--check 'COMMAND {}'\n"
+    "                         [--check-min X] [--check-timeout SECONDS]]]\n"
     "                         [--wait[=N]] [--timeout SECONDS] [--json]\n"
     "                         [--control PATH]\n"
+    "       deltamesh publish MODEL --nnc UPDATE --base V [--values "
+    "as-sent|new|difference]\n"
+    "                         ... a version made of V and an NNC update\n"
     "  MODEL         name of the model, such as cameras/detector\n"
     "  PATH          a file, or a folder: all files in it, by their paths "
     "there\n"
     "  --parent V    the version this one follows; default MODEL@latest\n"
     "  --no-release  do not let channel main name it\n"
+    "  --quantize RULE  publish a near model that takes a small update: auto,\n"
+    "                qp=N, max-error=E or target-ratio=R (such as 1%)\n"
+    "  --check       COMMAND judges each candidate, whose path {} becomes:\n"
+    "                exit status 0 passes, with --check-min when the last "
+    "number\n                it prints is X or more; --check-timeout 600\n"
     "  --wait[=N]    until all nodes (or N) run it; --timeout 300 by "
     "default,\n                exit status 6 when it passes\n";
 
@@ -73,6 +90,51 @@ static bool parse_count(const char *text, long *out)
     return !errno && end != text && !*end && *out > 0 && *out < 1000000;
 }
 
+static bool parse_real(const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && *out == *out;
+}
+
+/* --quantize and what goes with it. False for another option. */
+static bool quantize_option(struct publish *p, int c, bool *fits)
+{
+    struct quantize_request *q = &p->quantize;
+    switch (c) {
+    case 'Q':
+        *fits = quantize_request_parse(q, optarg);
+        return true;
+    case 'c':
+        q->check = optarg;
+        *fits = check_command_fits(optarg);
+        return true;
+    case 'm' + 256:
+        q->has_min = true;
+        *fits = parse_real(optarg, &q->check_min);
+        return true;
+    case 't' + 256:
+        *fits = parse_count(optarg, &q->check_timeout_s);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Words of the command line behind the options: the model and paths, or with
+ * --nnc the model alone. */
+static bool words_fit(const struct publish *p, int words)
+{
+    if (!p->nnc.update)
+        return words >= 2 && !p->nnc.base && !p->nnc.values;
+    return words == 1 && p->nnc.base && !p->quantize.goal;
+}
+
+static bool quantize_options_fit(const struct quantize_request *q)
+{
+    return (q->goal || !q->check) && (q->check || !q->has_min);
+}
+
 static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
 {
     static const struct option options[] = {
@@ -82,6 +144,13 @@ static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
         {"no-release", no_argument, NULL, 'R'},
         {"wait", optional_argument, NULL, 'w'},
         {"timeout", required_argument, NULL, 't'},
+        {"quantize", required_argument, NULL, 'Q'},
+        {"check", required_argument, NULL, 'c'},
+        {"check-min", required_argument, NULL, 'm' + 256},
+        {"check-timeout", required_argument, NULL, 't' + 256},
+        {"nnc", required_argument, NULL, 'n'},
+        {"base", required_argument, NULL, 'b'},
+        {"values", required_argument, NULL, 'v'},
         CTL_OPTIONS};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         bool fits = true;
@@ -98,6 +167,14 @@ static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
             fits = !optarg || parse_count(optarg, &p->wait_nodes);
         } else if (c == 't')
             fits = parse_count(optarg, &p->timeout_s);
+        else if (c == 'n')
+            p->nnc.update = optarg;
+        else if (c == 'b')
+            p->nnc.base = optarg;
+        else if (c == 'v')
+            p->nnc.values = optarg;
+        else if (quantize_option(p, c, &fits))
+            ;
         else if (!ctl_option(&p->ctl, c, exit))
             return false;
         if (!fits) {
@@ -105,7 +182,7 @@ static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
             return false;
         }
     }
-    if (argc - optind >= 2)
+    if (words_fit(p, argc - optind) && quantize_options_fit(&p->quantize))
         return true;
     *exit = ctl_misused(&p->ctl);
     return false;
@@ -185,6 +262,46 @@ static int open_path(struct publish *p, const char *path)
     return open_file(p, path, path, base_name(path));
 }
 
+/* The files are those of the base version with an update's values in them; it
+ * is the parent unless another is given. */
+static int make_nnc_files(struct publish *p)
+{
+    int exit = ctl_publish_nnc(&p->ctl, &p->nnc, p->fds, p->names,
+                               PUBLISH_FILES_MAX, &p->file_count);
+    for (size_t i = 0; i < p->file_count; i++)
+        p->paths[i] = p->nnc.update;
+    if (!json_array_size(p->parents))
+        json_array_append_new(p->parents, json_string(p->nnc.base));
+    return exit;
+}
+
+/* The files become those of the quantised version. */
+static int quantize_files(struct publish *p)
+{
+    for (size_t i = 0; i < p->file_count; i++)
+        if (!name_is_path(bytes_of_text(p->names[i])))
+            return CTL_OK; /* the daemon will refuse it, with its reason */
+    struct quantize_files files = {.fds = p->fds,
+                                   .names = p->names,
+                                   .count = p->file_count,
+                                   .meta = p->meta};
+    int exit = ctl_quantize(&p->ctl, p->model,
+                            json_string_value(json_array_get(p->parents, 0)),
+                            &p->quantize, &files);
+    p->update_fd = files.update_fd;
+    if (p->update_fd >= 0 && p->file_count == PUBLISH_FILES_MAX) {
+        close(p->update_fd); /* one more than a call takes along */
+        p->update_fd = -1;
+    }
+    p->quantized = files.report;
+    if (exit && p->quantized) {
+        json_t *told = json_pack("{s:O}", "quantized", p->quantized);
+        ctl_print_json(&p->ctl, told);
+        json_decref(told);
+    }
+    return exit;
+}
+
 /* What the client is about to sign for is what it read itself. */
 static int hash_files(struct publish *p)
 {
@@ -248,6 +365,9 @@ static json_t *prepare_params(struct publish *p)
     json_t *params =
         json_pack("{s:s, s:o, s:O, s:o}", "model", p->model, "files", files,
                   "meta", p->meta, "keys", ctl_public_keys(&p->ring));
+    if (p->update_fd >= 0)
+        json_object_set_new(params, "update",
+                            json_integer((json_int_t)p->file_count));
     if (json_array_size(p->parents))
         json_object_set(params, "parents", p->parents);
     return params;
@@ -399,6 +519,15 @@ static int release(struct publish *p)
     return exit;
 }
 
+/* The update goes behind the files; how many descriptors there are then. */
+static size_t add_update_fd(struct publish *p)
+{
+    if (p->update_fd < 0)
+        return p->file_count;
+    p->fds[p->file_count] = p->update_fd;
+    return p->file_count + 1;
+}
+
 static int run(struct publish *p, int argc, char **argv)
 {
     int exit = CTL_OK;
@@ -412,11 +541,14 @@ static int run(struct publish *p, int argc, char **argv)
     for (int i = optind + 1; i < argc; i++)
         if ((exit = open_path(p, argv[i])))
             return exit;
-    if ((exit = hash_files(p)) ||
-        (exit = ctl_load_keys(&p->ctl, p->key_paths, p->key_count, &p->ring)))
+    if (p->nnc.update && (exit = make_nnc_files(p)))
+        return exit;
+    if ((exit = ctl_load_keys(&p->ctl, p->key_paths, p->key_count, &p->ring)) ||
+        (p->quantize.goal && (exit = quantize_files(p))) ||
+        (exit = hash_files(p)))
         return exit;
     const struct ctl_stream stream = {.fds = p->fds,
-                                      .fd_count = p->file_count,
+                                      .fd_count = add_update_fd(p),
                                       .keep_open = true,
                                       .on_reply = on_prepared,
                                       .ctx = p};
@@ -432,6 +564,8 @@ static int run(struct publish *p, int argc, char **argv)
         exit = release(p);
     if (!exit && p->wait)
         exit = wait_running(p, ctl_text(p->prepared, "version"));
+    if (!exit && p->quantized)
+        json_object_set(p->prepared, "quantized", p->quantized);
     if (!exit)
         ctl_print_json(&p->ctl, p->prepared);
     return exit;
@@ -439,7 +573,11 @@ static int run(struct publish *p, int argc, char **argv)
 
 int ctl_publish(int argc, char **argv)
 {
-    struct publish p = {.release = true, .timeout_s = 300};
+    struct publish p = {
+        .release = true,
+        .timeout_s = 300,
+        .quantize = {.check_timeout_s = QUANTIZE_CHECK_TIMEOUT_S},
+        .update_fd = -1};
     int exit = CTL_OK;
     p.meta = json_object();
     p.parents = json_array();
@@ -450,7 +588,10 @@ int ctl_publish(int argc, char **argv)
         close(p.fds[i]);
         free(p.names[i]);
     }
+    if (p.update_fd >= 0)
+        close(p.update_fd);
     keyring_deinit(&p.ring);
+    json_decref(p.quantized);
     json_decref(p.prepared);
     json_decref(p.meta);
     json_decref(p.parents);

@@ -17,7 +17,8 @@ struct make {
     struct diag *diag;
     struct update_enc *enc;
     int scratch;
-    uint64_t coded; /* bytes in scratch */
+    uint64_t start; /* of the coded segments in scratch */
+    uint64_t coded; /* their bytes */
     struct writer header;
 };
 
@@ -110,7 +111,8 @@ static enum status put_some(const struct make *make,
         if (bytes && bytes + seg->size > STORE_TXN_BYTES)
             break;
         bytes += seg->size + 32;
-        status = fs_pread(make->scratch, buf, seg->size, seg->offset);
+        status =
+            fs_pread(make->scratch, buf, seg->size, make->start + seg->offset);
         if (!status)
             status =
                 store_segment_put(&txn, id, *index, bytes_of(buf, seg->size));
@@ -189,6 +191,29 @@ enum status make_update(const struct places *places,
     writer_deinit(&make.header);
     if (make.scratch >= 0)
         close(make.scratch);
+    return status;
+}
+
+enum status make_keep(const struct places *places,
+                      const struct make_input *input,
+                      const struct ready_update *ready, struct job *job,
+                      struct made_update *out, struct diag *diag)
+{
+    struct make make = {.places = places,
+                        .input = input,
+                        .job = job,
+                        .diag = diag,
+                        .scratch = ready->fd,
+                        .start = ready->segments_offset};
+    memset(out, 0, sizeof(*out));
+    writer_init_heap(&make.header, UPDATE_HEADER_MAX);
+    writer_bytes(&make.header, ready->header.data, ready->header.size);
+    enum status status = writer_status(&make.header);
+    if (!status)
+        status = store_update(&make, out);
+    if (!status)
+        out->header = writer_take(&make.header, &out->header_size);
+    writer_deinit(&make.header);
     return status;
 }
 

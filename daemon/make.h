@@ -39,6 +39,20 @@ enum status make_update(const struct places *places,
                         const struct make_input *input, struct job *job,
                         struct made_update *out, struct diag *diag) MUST_CHECK;
 
+/* An update that was made elsewhere and checked: the bytes of its header, and
+ * its coded segments in a file, from an offset on. */
+struct ready_update {
+    struct bytes header;
+    int fd;
+    uint64_t segments_offset;
+};
+
+/* Keeps it in the store; of input, params are not looked at. As make_update. */
+enum status make_keep(const struct places *places,
+                      const struct make_input *input,
+                      const struct ready_update *ready, struct job *job,
+                      struct made_update *out, struct diag *diag) MUST_CHECK;
+
 /* Most components of low rank in updates made while somebody waits. */
 #define MAKE_RANK 32u
 

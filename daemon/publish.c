@@ -1,6 +1,7 @@
 /* From files to a manifest and updates. */
 #include "daemon/publish.h"
 
+#include "daemon/premade.h"
 #include "daemon/threads.h"
 #include "protocol/name.h"
 
@@ -11,6 +12,7 @@ void publish_free(struct publish *p)
     if (!p)
         return;
     fileset_free(p->files);
+    fileset_free(p->premade);
     for (size_t i = 0; i < LIMIT_MANIFEST_FILES; i++)
         free(p->paths[i]);
     for (size_t i = 0; i < p->meta_count; i++) {
@@ -152,6 +154,49 @@ static enum status make_direct(struct publish *p, struct make_input *input,
                                                                  : STATUS_OK;
 }
 
+/* The update the publisher made itself, kept unless a full one is smaller. */
+static enum status keep_premade(struct publish *p, struct make_input *input,
+                                const struct tree_builder *tb)
+{
+    struct made_update *made = &p->updates[p->update_count];
+    atomic_store(&p->stage, PUBLISH_DIRECT);
+    struct source file = fileset_source(p->premade);
+    const struct premade_params params = {.file = &file,
+                                          .bases = p->bases,
+                                          .base_count = p->base_count,
+                                          .target = &p->tree,
+                                          .target_leaves = tb->leaves,
+                                          .target_size = p->size,
+                                          .input = input};
+    input->bytes_max = p->updates[0].bytes;
+    enum status status =
+        premade_keep(p->places, &params, &p->job, made, &p->diag);
+    if (!status)
+        p->update_count++;
+    return status == STATUS_LIMIT ? STATUS_OK : status;
+}
+
+static bool has_update_from(const struct publish *p, const struct hash *base)
+{
+    for (size_t i = 1; i < p->update_count; i++)
+        if (hash_equal(&p->updates[i].base, base))
+            return true;
+    return false;
+}
+
+static enum status make_directs(struct publish *p, struct make_input *input,
+                                const struct tree_builder *tb)
+{
+    enum status status = STATUS_OK;
+    if (p->premade)
+        status = keep_premade(p, input, tb);
+    for (size_t i = 0; i < p->base_count && !status; i++)
+        if (!hash_equal(&p->bases[i], &p->tree) &&
+            !has_update_from(p, &p->bases[i]))
+            status = make_direct(p, input, &p->bases[i]);
+    return status;
+}
+
 /* A second thread doubles the memory, which the daemon has to bound; a third
  * one would be too much. */
 #define PUBLISH_THREADS 2u
@@ -179,9 +224,8 @@ static enum status make_updates(struct publish *p, const struct source *source,
     };
     if (!status)
         status = make_full(p, &input);
-    for (size_t i = 0; i < p->base_count && !status; i++)
-        if (!hash_equal(&p->bases[i], &p->tree))
-            status = make_direct(p, &input, &p->bases[i]);
+    if (!status)
+        status = make_directs(p, &input, tb);
     threads_free(threads);
     model_free(model);
     return status;

@@ -39,7 +39,8 @@ struct publish {
     struct hash
         bases[PUBLISH_BASES_MAX]; /* trees to make direct updates from */
     size_t base_count;
-    bool has_latest; /* bytes equal to these make no new version */
+    struct fileset *premade; /* an update file from one of them, or NULL */
+    bool has_latest;         /* bytes equal to these make no new version */
     struct hash latest_tree;
     uint64_t quota_bytes;
     uint64_t uptime_s;
@@ -66,6 +67,7 @@ void publish_free(struct publish *p);
 /* The job's work.
  *
  * USAGE      a path, a meta key or the model's name does not fit
+ * CORRUPT    the update that came along is not one from a base to the files
  * NO_SPACE   larger than the quota, or the disk is full
  * TRUNCATED, MISMATCH  a file changed meanwhile */
 void publish_run(struct publish *p);

@@ -1,7 +1,7 @@
 # fish completion for deltamesh(1)
 
 set -l verbs init invite join keys publish release versions show export status \
-    peers fleet watch verify gc metrics diff patch inspect bench
+    peers fleet watch verify gc metrics diff patch inspect nnc bench
 
 function __deltamesh_verb
     set -l words (commandline -opc)
@@ -26,6 +26,14 @@ complete -c deltamesh -n '__deltamesh_verb publish' -l key -r
 complete -c deltamesh -n '__deltamesh_verb publish' -l no-release
 complete -c deltamesh -n '__deltamesh_verb publish' -l wait
 complete -c deltamesh -n '__deltamesh_verb publish' -l timeout -x
+complete -c deltamesh -n '__deltamesh_verb publish' -l quantize -x \
+    -a 'auto qp= max-error= target-ratio='
+complete -c deltamesh -n '__deltamesh_verb publish' -l check -x
+complete -c deltamesh -n '__deltamesh_verb publish' -l check-min -x
+complete -c deltamesh -n '__deltamesh_verb publish' -l check-timeout -x
+complete -c deltamesh -n '__deltamesh_verb publish' -l nnc -r
+complete -c deltamesh -n '__deltamesh_verb publish' -l base -x
+complete -c deltamesh -n '__deltamesh_verb publish' -l values -x -a 'as-sent new difference'
 complete -c deltamesh -n '__deltamesh_verb release' -l channel -x
 complete -c deltamesh -n '__deltamesh_verb release' -l key -r
 complete -c deltamesh -n '__deltamesh_verb export' -s o -l output -r
@@ -44,3 +52,37 @@ complete -c deltamesh -n '__deltamesh_verb inspect' -l base -r
 complete -c deltamesh -n '__deltamesh_verb inspect' -l target -r
 complete -c deltamesh -n '__deltamesh_verb bench' -l max-rank -x
 complete -c deltamesh -n '__deltamesh_verb bench' -l threads -x
+complete -c deltamesh -n '__deltamesh_verb export' -l nnc
+complete -c deltamesh -n '__deltamesh_verb nnc' -a 'encode decode inspect'
+complete -c deltamesh -n '__deltamesh_verb nnc' -s o -l output -r
+complete -c deltamesh -n '__deltamesh_verb nnc' -l like -r
+complete -c deltamesh -n '__deltamesh_verb nnc' -l values -x \
+    -a 'as-sent new difference'
+complete -c deltamesh -n '__deltamesh_verb nnc' -l threads -x
+for verb in export nnc
+    set -l when "__deltamesh_verb $verb"
+    complete -c deltamesh -n $when -l base -r
+    complete -c deltamesh -n $when -l prev -r
+    complete -c deltamesh -n $when -l error -x
+    complete -c deltamesh -n $when -l qp -x
+    complete -c deltamesh -n $when -l step -x
+    complete -c deltamesh -n $when -l bits -x
+    complete -c deltamesh -n $when -l max-error -x
+    complete -c deltamesh -n $when -l vector-error -x
+    complete -c deltamesh -n $when -l vector-qp -x
+    complete -c deltamesh -n $when -l dq
+    complete -c deltamesh -n $when -l no-dq
+    complete -c deltamesh -n $when -l codebook
+    complete -c deltamesh -n $when -l no-codebook
+    complete -c deltamesh -n $when -l row-skip
+    complete -c deltamesh -n $when -l no-row-skip
+    complete -c deltamesh -n $when -l tca
+    complete -c deltamesh -n $when -l no-tca
+    complete -c deltamesh -n $when -l sparsity -x
+    complete -c deltamesh -n $when -l scan -x -a '0 1 2 3 4'
+    complete -c deltamesh -n $when -l lambda -x
+    complete -c deltamesh -n $when -l density -x
+    complete -c deltamesh -n $when -l profile -x -a '0 1'
+    complete -c deltamesh -n $when -l device -x
+    complete -c deltamesh -n $when -l lattice
+end

@@ -2,6 +2,7 @@
  * updates; what does not fit is refused. */
 #include "daemon/publish.h"
 
+#include "codec/update/update_file.h"
 #include "store/update.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/depot.h"
@@ -346,6 +347,175 @@ static void publish_descriptors_that_are_no_files_are_refused(void **state)
     unlink(name);
 }
 
+/* ---- An update that comes along. ---- */
+
+struct premade_case {
+    struct depot depot;
+    struct publish *base;
+    uint8_t *x; /* the target: the base with one byte changed */
+    uint8_t *file;
+    size_t size; /* of the update file */
+};
+
+static void make_update_file(struct premade_case *c, const uint8_t *base)
+{
+    const struct source from = source_of_bytes(bytes_of(base, SIZE));
+    const struct source to = source_of_bytes(bytes_of(c->x, SIZE));
+    const struct update_enc_params params = {.base = &from, .target = &to};
+    struct update_enc *enc;
+    struct writer head, body, all;
+    writer_init_heap(&head, UPDATE_HEADER_MAX);
+    writer_init_heap(&body, 1u << 20);
+    writer_init_heap(&all, 1u << 24);
+    assert_int_equal(update_enc_new(&params, &enc), STATUS_OK);
+    assert_int_equal(update_enc_plan(enc, NULL, NULL), STATUS_OK);
+    for (uint32_t i = 0; i < update_enc_segment_count(enc); i++) {
+        struct bytes coded;
+        assert_int_equal(update_enc_segment(enc, i, &coded), STATUS_OK);
+        writer_bytes(&body, coded.data, coded.size);
+    }
+    assert_int_equal(update_enc_header(enc, &head), STATUS_OK);
+    update_file_write_head(&all, writer_view(&head));
+    writer_bytes(&all, body.data, body.size);
+    assert_int_equal(writer_status(&all), STATUS_OK);
+    c->file = writer_take(&all, &c->size);
+    writer_deinit(&head);
+    writer_deinit(&body);
+    writer_deinit(&all);
+    update_enc_free(enc);
+}
+
+static void premade_init(struct premade_case *c)
+{
+    depot_init(&c->depot, 0);
+    c->x = depot_bytes(1, SIZE);
+    c->base = depot_publish(&c->depot, "m", 1, bytes_of(c->x, SIZE), NULL);
+    uint8_t *base = depot_bytes(1, SIZE);
+    c->x[100] ^= 1;
+    make_update_file(c, base);
+    free(base);
+}
+
+static void premade_deinit(struct premade_case *c)
+{
+    publish_free(c->base);
+    free(c->x);
+    free(c->file);
+    depot_deinit(&c->depot);
+}
+
+/* Publishes the target over the base with this update file; publish_free. */
+static struct publish *premade_publish(struct premade_case *c,
+                                       struct bytes update,
+                                       const struct hash *base)
+{
+    static const char *const path = "m.bin";
+    struct bytes file = bytes_of(c->x, SIZE);
+    struct publish *p = depot_prepare(&c->depot, "m", 2, &path, &file, 1);
+    p->bases[0] = *base;
+    p->base_count = 1;
+    int fd = memfd_create("update", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, update.data, update.size), update.size);
+    assert_int_equal(fileset_of_fds(&fd, 1, &p->premade, NULL), STATUS_OK);
+    publish_run(p);
+    return p;
+}
+
+static void publish_keeps_the_update_that_came_along(void **state)
+{
+    (void)state;
+    struct premade_case c;
+    premade_init(&c);
+    struct publish *p =
+        premade_publish(&c, bytes_of(c.file, c.size), &c.base->tree);
+    struct source source = source_of_bytes(bytes_of(c.file, c.size));
+    struct update_file file;
+    struct hash id;
+    assert_int_equal(p->status, STATUS_OK);
+    assert_int_equal(p->update_count, 2);
+    assert_int_equal(update_file_open(&source, &file, NULL), STATUS_OK);
+    update_id(bytes_of(file.header_bytes, file.header_size), &id);
+    assert_true(hash_equal(&id, &p->updates[1].id));
+    update_file_close(&file);
+    depot_add(&c.depot, p);
+    leave_only_direct(&c.depot, p);
+    check_content(&c.depot, &p->tree, bytes_of(c.x, SIZE));
+    publish_free(p);
+    premade_deinit(&c);
+}
+
+static void expect_bad(struct premade_case *c, struct bytes update,
+                       const struct hash *base, const char *words)
+{
+    struct publish *p = premade_publish(c, update, base);
+    assert_int_equal(p->status, STATUS_CORRUPT);
+    assert_non_null(strstr(p->diag.text, "the update that came along"));
+    assert_non_null(strstr(p->diag.text, words));
+    publish_free(p);
+}
+
+static void publish_refuses_an_update_from_or_to_something_else(void **state)
+{
+    (void)state;
+    struct premade_case c;
+    premade_init(&c);
+    struct bytes update = bytes_of(c.file, c.size);
+    struct hash other = {{1}};
+    expect_bad(&c, update, &other, "starts from");
+    c.x[5000] ^= 1;
+    expect_bad(&c, update, &c.base->tree, "does not lead");
+    c.x[5000] ^= 1;
+    uint8_t *wrong = depot_bytes(1, SIZE);
+    free(c.file);
+    wrong[200000] ^= 1; /* made for a base that is not ours */
+    make_update_file(&c, wrong);
+    expect_bad(&c, bytes_of(c.file, c.size), &c.base->tree, "starts from");
+    free(wrong);
+    premade_deinit(&c);
+}
+
+/* A base tree can be claimed, and the hashes of segments with it: then the
+ * blocks tell. */
+static void
+publish_refuses_an_update_that_decodes_to_something_else(void **state)
+{
+    (void)state;
+    struct premade_case c;
+    premade_init(&c);
+    uint8_t *wrong = depot_bytes(1, SIZE);
+    free(c.file);
+    wrong[100] ^= 1; /* as in the target: the update copies the byte */
+    wrong[200000] ^= 1;
+    make_update_file(&c, wrong);
+    struct source source = source_of_bytes(bytes_of(c.file, c.size));
+    struct update_file file;
+    assert_int_equal(update_file_open(&source, &file, NULL), STATUS_OK);
+    struct hash claimed = file.header.base_tree;
+    update_file_close(&file);
+    for (size_t i = 0; i + HASH_BYTES <= c.size; i++)
+        if (!memcmp(c.file + i, &claimed, HASH_BYTES))
+            memcpy(c.file + i, &c.base->tree, HASH_BYTES);
+    expect_bad(&c, bytes_of(c.file, c.size), &c.base->tree, "block 0");
+    free(wrong);
+    premade_deinit(&c);
+}
+
+static void publish_refuses_a_damaged_update(void **state)
+{
+    (void)state;
+    struct premade_case c;
+    premade_init(&c);
+    for (size_t at = 0; at < c.size; at += c.size / 12 + 1) {
+        c.file[at] ^= 0x40;
+        expect_bad(&c, bytes_of(c.file, c.size), &c.base->tree, "");
+        c.file[at] ^= 0x40;
+    }
+    for (size_t size = 0; size < c.size; size += c.size / 5 + 1)
+        expect_bad(&c, bytes_of(c.file, size), &c.base->tree, "");
+    premade_deinit(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +530,11 @@ int main(void)
         cmocka_unit_test(publish_two_files_of_one_name_are_refused),
         cmocka_unit_test(publish_cancelled_job_ends_and_leaves_no_version),
         cmocka_unit_test(publish_descriptors_that_are_no_files_are_refused),
+        cmocka_unit_test(publish_keeps_the_update_that_came_along),
+        cmocka_unit_test(publish_refuses_an_update_from_or_to_something_else),
+        cmocka_unit_test(
+            publish_refuses_an_update_that_decodes_to_something_else),
+        cmocka_unit_test(publish_refuses_a_damaged_update),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,117 @@
+/* The guard is a fork that holds one end of a pair of sockets whose other end
+ * only the process it watches has. */
+#include "daemon/workdir.h"
+
+#include "daemon/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void guard_ignore(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+        signal(signals[i], SIG_IGN);
+}
+
+/* Whoever reads what the watched one prints must not wait for its guard. */
+static void guard_detach(void)
+{
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+}
+
+static void guard_run(const struct workdir *dir, int in)
+{
+    pid_t group = 0, next;
+    guard_ignore();
+    guard_detach();
+    for (;;) {
+        ssize_t got = read(in, &next, sizeof(next));
+        if (got == (ssize_t)sizeof(next))
+            group = next;
+        else if (got >= 0 || errno != EINTR)
+            break;
+    }
+    if (group > 0)
+        kill(-group, SIGKILL);
+    enum status ignored = fs_remove(AT_FDCWD, dir->path);
+    (void)ignored;
+    _exit(0);
+}
+
+static enum status workdir_make(struct workdir *dir, struct diag *diag)
+{
+    const char *parent = getenv("TMPDIR");
+    if (!parent || !*parent)
+        parent = "/tmp";
+    int n =
+        snprintf(dir->path, sizeof(dir->path), "%s/deltamesh-XXXXXX", parent);
+    if (n < 0 || (size_t)n >= sizeof(dir->path)) {
+        dir->path[0] = '\0';
+        return diag_fail(diag, STATUS_USAGE, "TMPDIR is too long");
+    }
+    if (mkdtemp(dir->path))
+        return STATUS_OK;
+    int err = errno;
+    dir->path[0] = '\0';
+    return diag_fail(diag, status_from_errno(err), "%.180s: %s", parent,
+                     strerror(err));
+}
+
+enum status workdir_open(struct workdir *dir, struct diag *diag)
+{
+    int fds[2];
+    memset(dir, 0, sizeof(*dir));
+    dir->line = -1;
+    enum status status = workdir_make(dir, diag);
+    if (status)
+        return status;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
+        workdir_close(dir);
+        return diag_fail(diag, STATUS_IO, "socketpair: %s", strerror(errno));
+    }
+    dir->line = fds[1];
+    dir->guard = fork();
+    if (!dir->guard) {
+        close(fds[1]);
+        guard_run(dir, fds[0]);
+    }
+    close(fds[0]);
+    if (dir->guard > 0)
+        return STATUS_OK;
+    workdir_close(dir);
+    return diag_fail(diag, STATUS_IO, "fork: %s", strerror(errno));
+}
+
+void workdir_group(struct workdir *dir, pid_t group)
+{
+    ssize_t put;
+    do
+        put = send(dir->line, &group, sizeof(group), MSG_NOSIGNAL);
+    while (put < 0 && errno == EINTR);
+}
+
+void workdir_close(struct workdir *dir)
+{
+    if (!dir->path[0])
+        return;
+    enum status ignored = fs_remove(AT_FDCWD, dir->path);
+    (void)ignored; /* the guard tries again */
+    if (dir->line >= 0)
+        close(dir->line);
+    while (dir->guard > 0 && waitpid(dir->guard, NULL, 0) < 0 && errno == EINTR)
+        ;
+    memset(dir, 0, sizeof(*dir));
+    dir->line = -1;
+}
