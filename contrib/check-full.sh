@@ -24,7 +24,12 @@ task "make distcheck" make -C "$gcc_build" -s distcheck
 task "kill -9, 200 rounds" python3 tests/lab/test_kill.py --rounds 200 --seed 1000
 task "simulator, many seeds" "$gcc_build/tests/sim/sim" all --seeds 1..100
 task "man pages" mandoc -Tlint -W warning daemon/man/*.1 daemon/man/*.5 daemon/man/*.8
-task "shell scripts" shellcheck -x contrib/*.sh tests/lint/*.sh
+task "shell scripts" shellcheck -x contrib/*.sh tests/lint/*.sh \
+    tests/cli/test_install.sh
+
+# Without what declared patents cover: builds, and passes all else.
+export DM_KILL_ROUNDS=10
+suite gcc-without-nnc CC=gcc CFLAGS="-O2 -g" --without-nnc
 
 # The codec, big-endian, on 32 bits, and with NEON. The folders keep the foreign
 # libraries from run to run.

@@ -56,12 +56,14 @@ done
 [ -d "$folder/root" ] || unpack >"$folder/unpack.log" 2>&1 ||
     skip "no packages of it ($folder/unpack.log)"
 
-units="auxiliary bytes cbor classes cluster container factors fast freq gather
-    hash header lowrank match match_shape narrow ncnn onnx ordered predict rans
-    reader rng row_scale safetensors small tflite torchzip tree update
-    update_memory writer"
+units="api api_nnc auxiliary bytes cabac_dec cabac_enc cbor classes cluster codebook
+    container factors fast freq gather hash header lattice levels_enc lowrank
+    match match_shape narrow ncnn nnc_dec nnc_element nnc_enc nnc_model onnx
+    ordered predict qp quantize quantize_rank quantize_rate rans rd_tensor reader
+    rng row_scale safetensors safetensors_write small tflite torchzip tree
+    trellis uniform update update_memory writer zip_sums"
 tests="tests/conformance/test_update_vectors
-    tests/conformance/test_update_mutations"
+    tests/conformance/test_update_mutations tests/conformance/test_nnc_vectors"
 for unit in $units; do
     tests="$tests tests/unit/test_$unit"
 done
@@ -79,7 +81,9 @@ DM_SRCDIR=$source DM_BUILDDIR=$folder/build QEMU_LD_PREFIX=$folder/root
 export DM_SRCDIR DM_BUILDDIR QEMU_LD_PREFIX
 failed=0
 for test in $tests; do
-    if timeout 1800 "$qemu" "$test" >"$folder/test.log" 2>&1; then
+    set --
+    [ "${test##*/}" != test_nnc_vectors ] || set -- "$source/tests/vectors/nnc"
+    if timeout 1800 "$qemu" "$test" "$@" >"$folder/test.log" 2>&1; then
         echo "ok $arch $test"
     else
         tail -n 40 "$folder/test.log"

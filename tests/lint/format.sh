@@ -5,7 +5,7 @@ set -u
 cd "${DM_SRCDIR:-$(dirname "$0")/../..}" || exit 1
 echo "1..2"
 if command -v clang-format-14 >/dev/null; then
-    bad=$(find codec protocol store daemon tests -name '*.[ch]' |
+    bad=$(find codec protocol store daemon tests contrib -name '*.[ch]' |
         LC_ALL=C sort | xargs clang-format-14 --dry-run 2>&1 |
         grep -E 'warning:' | cut -d: -f1 | LC_ALL=C sort -u)
     if [ -z "$bad" ]; then

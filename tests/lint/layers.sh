@@ -1,10 +1,11 @@
 #!/bin/sh
 # Includes run one way: codec/base <- codec <- {protocol, store} <- daemon;
 # protocol and store never include each other; uv.h only in daemon/, lmdb.h
-# only in store/, sodium.h only in codec/base/hash.c and protocol/crypto.c.
+# only in store/, sodium.h only in codec/base/hash.c and protocol/crypto.c. What
+# a build --without-nnc has includes nothing of codec/nnc.
 set -u
 cd "${DM_SRCDIR:-$(dirname "$0")/../..}" || exit 1
-echo "1..6"
+echo "1..7"
 n=0
 
 # verdict NAME OFFENDING_LINES
@@ -32,6 +33,10 @@ verdict "protocol includes neither store nor daemon" \
     "$(included protocol '(store/|daemon/|tests/)')"
 verdict "store includes neither protocol nor daemon" \
     "$(included store '(protocol/|daemon/|tests/)')"
+verdict "what --without-nnc builds of the codec includes nothing of codec/nnc" \
+    "$(for d in base entropy lossless model quant update; do
+        included "codec/$d" 'codec/nnc/'
+    done | grep -vE '^codec/quant/(codebook|level_cost|rd_|trellis|uniform)')"
 verdict "uv.h only in daemon, lmdb.h only in store" \
     "$( { for d in codec protocol store; do included $d 'uv\.h'; done
           for d in codec protocol daemon; do included $d 'lmdb\.h'; done; } )"
