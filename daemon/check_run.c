@@ -18,6 +18,8 @@
 #define CHECK_TAIL    8192u /* of its output that is looked at */
 #define CHECK_POLL_MS 20
 #define CHECK_GRACE_S 2.0 /* from SIGTERM to SIGKILL */
+#define CHECK_READS   64u /* at once: what never stops writing has a limit, too \
+                           */
 
 /* ---- The command ---- */
 
@@ -99,7 +101,8 @@ static size_t number_at(const char *text, size_t size, size_t at, double *out)
     buf[n] = '\0';
     double value = strtod(buf, &end);
     size_t used = (size_t)(end - buf);
-    if (!used || strpbrk(buf, "xX") || (used < n && in_word(*end)))
+    if (!used || isinf(value) || strpbrk(buf, "xX") ||
+        (used < n && in_word(*end)))
         return 0;
     *out = value;
     return used;
@@ -151,6 +154,7 @@ static void child(const char *command, int out)
     int in = open("/dev/null", O_RDONLY);
     if (in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
         _exit(126);
+    fcntl(STDOUT_FILENO, F_SETFD, 0); /* out may have been just this */
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(127);
 }
@@ -176,11 +180,11 @@ static enum status check_start(struct check *check, const char *command)
     return STATUS_OK;
 }
 
-/* What is there to read; the last CHECK_TAIL bytes or more are kept. False at
- * the end. */
+/* Some of what is there to read; the last CHECK_TAIL bytes or more are kept.
+ * False at the end. */
 static bool check_read(struct check *check)
 {
-    for (;;) {
+    for (unsigned i = 0; i < CHECK_READS; i++) {
         if (check->tail_size == sizeof(check->tail)) {
             memcpy(check->tail, check->tail + CHECK_TAIL, CHECK_TAIL);
             check->tail_size = CHECK_TAIL;
@@ -191,6 +195,7 @@ static bool check_read(struct check *check)
             return got < 0 && (errno == EAGAIN || errno == EINTR);
         check->tail_size += (size_t)got;
     }
+    return true;
 }
 
 static void check_limit(struct check *check)

@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PREMADE_PIECE (1u << 16)
+/* Most bytes of a file before the header: its magic, and a length. */
+#define PREMADE_HEAD 64u
 
 struct premade {
     const struct premade_params *params;
@@ -70,8 +73,10 @@ static enum status premade_look(struct premade *premade)
         update_file_open(&premade->copy, &premade->update, premade->diag);
     if (status)
         return status;
-    if (!hash_equal(&premade->update.header.target_tree,
-                    premade->params->target))
+    /* A header's size is not bound to the tree that it names. */
+    const struct update_header *header = &premade->update.header;
+    if (!hash_equal(&header->target_tree, premade->params->target) ||
+        header->target.size != premade->params->target_size)
         return diag_fail(premade->diag, STATUS_CORRUPT,
                          "it does not lead to the files given");
     if (!premade_has_base(premade))
@@ -81,14 +86,19 @@ static enum status premade_look(struct premade *premade)
     return STATUS_OK;
 }
 
-static enum status premade_start(struct premade *premade,
-                                 const struct places *places)
+/* The base held here. */
+static enum status premade_open(struct premade *premade,
+                                const struct places *places)
+{
+    enum status status =
+        content_open(places, &premade->update.header.base_tree, premade->job,
+                     &premade->base, premade->diag);
+    return status == STATUS_CORRUPT ? STATUS_INTERNAL : status;
+}
+
+static enum status premade_start(struct premade *premade)
 {
     const struct update_header *header = &premade->update.header;
-    enum status status = content_open(places, &header->base_tree, premade->job,
-                                      &premade->base, premade->diag);
-    if (status)
-        return status;
     premade->aux = update_file_aux(&premade->update);
     premade->coded = malloc(UPDATE_SEGMENT_CODED_MAX);
     premade->plain = malloc(UPDATE_SEGMENT_SIZE_MAX);
@@ -149,7 +159,8 @@ static void premade_close(struct premade *premade)
         close(premade->scratch);
 }
 
-/* What its maker got wrong is one thing for the caller, whatever it was. */
+/* What its maker got wrong is one thing for the caller, whatever it was; a base
+ * that cannot be had here is none of it. */
 static enum status premade_blame(enum status status)
 {
     switch (status) {
@@ -169,16 +180,17 @@ static enum status premade_check(struct premade *premade,
                                  const struct places *places)
 {
     uint64_t size = premade->params->file->size;
-    /* magic and length go before the header */
-    if (size > update_bytes_max(premade->params->target_size) + 64)
+    if (size > update_bytes_max(premade->params->target_size) + PREMADE_HEAD)
         return diag_fail(premade->diag, STATUS_CORRUPT,
                          "it is larger than any update to these files");
     enum status status = premade_copy(premade, places->scratch_dir);
     if (!status)
-        status = premade_look(premade);
+        status = premade_blame(premade_look(premade));
     if (!status)
-        status = premade_start(premade, places);
-    return status ? status : premade_decode(premade);
+        status = premade_open(premade, places);
+    if (!status)
+        status = premade_blame(premade_start(premade));
+    return status ? status : premade_blame(premade_decode(premade));
 }
 
 enum status premade_keep(const struct places *places,
@@ -189,7 +201,7 @@ enum status premade_keep(const struct places *places,
     struct premade premade = {
         .params = params, .job = job, .diag = &why, .scratch = -1};
     memset(out, 0, sizeof(*out));
-    enum status status = premade_blame(premade_check(&premade, places));
+    enum status status = premade_check(&premade, places);
     if (status == STATUS_CORRUPT)
         diag_fail(diag, status, "the update that came along: %.180s",
                   why.text[0] ? why.text : status_text(status));

@@ -67,7 +67,8 @@ static void last_number_is_the_last_that_stands_alone(void **state)
     expect_number("+.5", 0.5);
     expect_number("0.9 in layer3 of v1.2", 0.9);
     expect_number("0.9 nan", NAN);
-    expect_number("-inf", -INFINITY);
+    expect_number("0.9 inf",
+                  0.9); /* is larger than any limit, and says little */
     expect_number("[1, 2, 3]", 3);
     for (size_t i = 0; i < sizeof(without) / sizeof(*without); i++)
         assert_false(
@@ -201,6 +202,17 @@ static void one_that_ignores_sigterm_is_killed(void **state)
     assert_true(r.took_s < 30);
 }
 
+static void what_never_stops_writing_has_a_limit_too(void **state)
+{
+    (void)state;
+    struct check_result r;
+    struct diag diag;
+    assert_int_equal(run("yes # {}", NULL, 1, &r, &diag), STATUS_TIMEOUT);
+    assert_int_equal(run("yes & exit 3 # {}", NULL, 60, &r, &diag), STATUS_OK);
+    assert_int_equal(r.exit, 3);
+    assert_true(r.took_s < 30);
+}
+
 /* A child that holds the output open does not hold up the verdict. */
 static void what_it_leaves_behind_is_ended(void **state)
 {
@@ -225,6 +237,7 @@ int main(void)
         cmocka_unit_test(what_cannot_run_or_is_killed_is_an_error),
         cmocka_unit_test(time_limit_kills_the_whole_group),
         cmocka_unit_test(one_that_ignores_sigterm_is_killed),
+        cmocka_unit_test(what_never_stops_writing_has_a_limit_too),
         cmocka_unit_test(what_it_leaves_behind_is_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,10 +357,11 @@ struct premade_case {
     size_t size; /* of the update file */
 };
 
-static void make_update_file(struct premade_case *c, const uint8_t *base)
+static void make_update_file_to(struct premade_case *c, const uint8_t *base,
+                                struct bytes target)
 {
     const struct source from = source_of_bytes(bytes_of(base, SIZE));
-    const struct source to = source_of_bytes(bytes_of(c->x, SIZE));
+    const struct source to = source_of_bytes(target);
     const struct update_enc_params params = {.base = &from, .target = &to};
     struct update_enc *enc;
     struct writer head, body, all;
@@ -383,6 +384,11 @@ static void make_update_file(struct premade_case *c, const uint8_t *base)
     writer_deinit(&body);
     writer_deinit(&all);
     update_enc_free(enc);
+}
+
+static void make_update_file(struct premade_case *c, const uint8_t *base)
+{
+    make_update_file_to(c, base, bytes_of(c->x, SIZE));
 }
 
 static void premade_init(struct premade_case *c)
@@ -501,6 +507,39 @@ publish_refuses_an_update_that_decodes_to_something_else(void **state)
     premade_deinit(&c);
 }
 
+/* A tree can be claimed with a size that is not its own. */
+static void publish_refuses_an_update_to_another_size(void **state)
+{
+    (void)state;
+    struct premade_case c;
+    premade_init(&c);
+    uint8_t *base = depot_bytes(1, SIZE), *longer = calloc(3, SIZE);
+    assert_non_null(longer);
+    free(c.file);
+    make_update_file_to(&c, base, bytes_of(longer, 3 * SIZE));
+    struct source source = source_of_bytes(bytes_of(c.file, c.size));
+    struct source x = source_of_bytes(bytes_of(c.x, SIZE));
+    struct update_file file;
+    struct tree_builder builder;
+    struct hash tree;
+    assert_int_equal(update_file_open(&source, &file, NULL), STATUS_OK);
+    struct hash claimed = file.header.target_tree;
+    update_file_close(&file);
+    assert_int_equal(tree_build(&x, &builder, &tree), STATUS_OK);
+    tree_builder_deinit(&builder);
+    for (size_t i = 0; i + HASH_BYTES <= c.size; i++)
+        if (!memcmp(c.file + i, &claimed, HASH_BYTES))
+            memcpy(c.file + i, &tree, HASH_BYTES);
+    struct publish *p =
+        premade_publish(&c, bytes_of(c.file, c.size), &c.base->tree);
+    assert_int_equal(p->status, STATUS_CORRUPT);
+    assert_non_null(strstr(p->diag.text, "does not lead"));
+    publish_free(p);
+    free(base);
+    free(longer);
+    premade_deinit(&c);
+}
+
 static void publish_refuses_a_damaged_update(void **state)
 {
     (void)state;
@@ -534,6 +573,7 @@ int main(void)
         cmocka_unit_test(publish_refuses_an_update_from_or_to_something_else),
         cmocka_unit_test(
             publish_refuses_an_update_that_decodes_to_something_else),
+        cmocka_unit_test(publish_refuses_an_update_to_another_size),
         cmocka_unit_test(publish_refuses_a_damaged_update),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
