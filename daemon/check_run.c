@@ -18,8 +18,9 @@
 #define CHECK_TAIL    8192u /* of its output that is looked at */
 #define CHECK_POLL_MS 20
 #define CHECK_GRACE_S 2.0 /* from SIGTERM to SIGKILL */
-#define CHECK_READS   64u /* at once: what never stops writing has a limit, too \
-                           */
+
+/* Reads at a time, so that what never stops writing has a limit, too. */
+#define CHECK_READS 64u
 
 /* ---- The command ---- */
 
