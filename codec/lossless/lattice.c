@@ -1,7 +1,7 @@
 /* Codings of the lattice coder in bits; levels and points. */
 #include "codec/lossless/lattice.h"
 
-#include "codec/base/bits.h"
+#include "codec/lossless/columns_field.h"
 #include "codec/lossless/small_bits.h"
 
 #include <assert.h>
@@ -27,27 +27,6 @@ void lattice_reduce(struct lattice_coding *coding)
     }
 }
 
-static void columns_write(struct bit_writer *bw, uint32_t columns)
-{
-    bit_writer_put(bw, columns != 0, 1);
-    if (!columns)
-        return;
-    unsigned below = 31 - (unsigned)__builtin_clz(columns);
-    bit_writer_put(bw, below, 4);
-    bit_writer_put(bw, columns & ((1u << below) - 1), below);
-}
-
-static uint32_t columns_read(struct bit_reader *br)
-{
-    if (!bit_reader_get(br, 1))
-        return 0;
-    unsigned below = bit_reader_get(br, 4);
-    uint32_t columns = 1u << below | bit_reader_get(br, below);
-    if (columns < 2 || columns > LATTICE_COLUMNS_MAX)
-        reader_fail(br->rd, STATUS_CORRUPT);
-    return columns;
-}
-
 void lattice_coding_write(const struct lattice_coding *coding,
                           struct writer *wr)
 {
@@ -61,7 +40,7 @@ void lattice_coding_write(const struct lattice_coding *coding,
     bit_writer_put(&bw, coding->density, 3);
     bit_writer_put(&bw, (uint32_t)(coding->qp - octave * m) >> 1,
                    coding->density ? coding->density - 1u : 0);
-    columns_write(&bw, coding->columns);
+    columns_field_put(&bw, coding->columns);
     bit_writer_finish(&bw);
 }
 
@@ -81,7 +60,7 @@ enum status lattice_coding_read(struct reader *rd,
     if (!lattice_step_ok(qp, coding->density))
         reader_fail(rd, STATUS_CORRUPT);
     coding->qp = (int16_t)qp;
-    coding->columns = columns_read(&br);
+    coding->columns = columns_field_get(&br, LATTICE_COLUMNS_MAX);
     bit_reader_finish(&br);
     if (reader_status(rd))
         *coding = (struct lattice_coding){0};

@@ -26,6 +26,9 @@
 #define SAMPLE_MAX   32768u
 /* Bits that low rank must save. */
 #define MARGIN_BITS 256.0
+/* Least sides of a matrix for which factors may pay. */
+#define ROWS_MIN    16u
+#define COLUMNS_MIN 8u
 /* Share of the residual's energy that rounding may add, at the extremes. */
 #define NOISE_MIN 0.02
 #define NOISE_MAX 0.3
@@ -961,8 +964,9 @@ struct predict lowrank_predict(const struct lowrank *lowrank, enum dtype from,
                             .v = lowrank->v};
 }
 
-bool lowrank_view(const uint64_t *shape, uint32_t shape_rank, uint64_t *rows,
-                  uint32_t *columns)
+bool lowrank_view_from(const uint64_t *shape, uint32_t shape_rank,
+                       uint64_t rows_min, uint32_t columns_min, uint64_t *rows,
+                       uint32_t *columns)
 {
     uint64_t best = UINT64_MAX, above = 1;
     for (uint32_t split = 1; split < shape_rank; split++) {
@@ -970,7 +974,7 @@ bool lowrank_view(const uint64_t *shape, uint32_t shape_rank, uint64_t *rows,
         for (uint32_t i = split; i < shape_rank; i++)
             below *= shape[i];
         above *= shape[split - 1];
-        if (above < 16 || below < 8 || below > UINT32_MAX ||
+        if (above < rows_min || below < columns_min || below > UINT32_MAX ||
             above + below >= best)
             continue;
         best = above + below;
@@ -978,4 +982,11 @@ bool lowrank_view(const uint64_t *shape, uint32_t shape_rank, uint64_t *rows,
         *columns = (uint32_t)below;
     }
     return best != UINT64_MAX;
+}
+
+bool lowrank_view(const uint64_t *shape, uint32_t shape_rank, uint64_t *rows,
+                  uint32_t *columns)
+{
+    return lowrank_view_from(shape, shape_rank, ROWS_MIN, COLUMNS_MIN, rows,
+                             columns);
 }

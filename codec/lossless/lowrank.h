@@ -70,4 +70,9 @@ struct predict lowrank_predict(const struct lowrank *lowrank, enum dtype from,
 bool lowrank_view(const uint64_t *shape, uint32_t shape_rank, uint64_t *rows,
                   uint32_t *columns);
 
+/* The same with other least sides than 16 rows and 8 columns. */
+bool lowrank_view_from(const uint64_t *shape, uint32_t shape_rank,
+                       uint64_t rows_min, uint32_t columns_min, uint64_t *rows,
+                       uint32_t *columns);
+
 #endif

@@ -1,7 +1,7 @@
 /* Codings of the small coder in bits, and the start of its models. */
 #include "codec/lossless/small_state.h"
 
-#include "codec/base/bits.h"
+#include "codec/lossless/columns_field.h"
 
 /* e^(-1/256) in 32 bits after the point. */
 #define STRETCH_STEP UINT64_C(4278222805)
@@ -220,27 +220,6 @@ static unsigned exponent_bits(enum dtype dtype)
     return format.mant ? format.width - 1u - format.mant : 0;
 }
 
-static void columns_write(struct bit_writer *bw, uint32_t columns)
-{
-    bit_writer_put(bw, columns != 0, 1);
-    if (!columns)
-        return;
-    unsigned below = 31 - (unsigned)__builtin_clz(columns);
-    bit_writer_put(bw, below, 4);
-    bit_writer_put(bw, columns & ((1u << below) - 1), below);
-}
-
-static uint32_t columns_read(struct bit_reader *br)
-{
-    if (!bit_reader_get(br, 1))
-        return 0;
-    unsigned below = bit_reader_get(br, 4);
-    uint32_t columns = 1u << below | bit_reader_get(br, below);
-    if (columns < 2 || columns > SMALL_COLUMNS_MAX)
-        reader_fail(br->rd, STATUS_CORRUPT);
-    return columns;
-}
-
 void small_coding_write(const struct small_coding *coding, enum dtype dtype,
                         struct writer *wr)
 {
@@ -259,7 +238,7 @@ void small_coding_write(const struct small_coding *coding, enum dtype dtype,
         bit_writer_put(&bw, coding->sparse, 1);
         bit_writer_put(&bw, coding->scale, 10);
     }
-    columns_write(&bw, coding->columns);
+    columns_field_put(&bw, coding->columns);
     bit_writer_finish(&bw);
 }
 
@@ -281,7 +260,7 @@ enum status small_coding_read(struct reader *rd, enum dtype dtype,
         coding->sparse = (uint8_t)bit_reader_get(&br, 1);
         coding->scale = (uint16_t)bit_reader_get(&br, 10);
     }
-    coding->columns = columns_read(&br);
+    coding->columns = columns_field_get(&br, SMALL_COLUMNS_MAX);
     bit_reader_finish(&br);
     if (reader_status(rd))
         *coding = (struct small_coding){0};

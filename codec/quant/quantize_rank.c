@@ -2,6 +2,7 @@
 #include "codec/quant/quantize_rank.h"
 
 #include "codec/lossless/factors.h"
+#include "codec/lossless/lowrank.h"
 #include "codec/lossless/lowrank_math.h"
 #include "codec/lossless/predict.h"
 
@@ -25,20 +26,14 @@
 bool quantize_rank_view(const uint64_t *shape, uint32_t shape_rank,
                         size_t *rows, size_t *columns)
 {
-    uint64_t best = UINT64_MAX, above = 1;
-    for (uint32_t split = 1; split < shape_rank; split++) {
-        uint64_t below = 1;
-        for (uint32_t i = split; i < shape_rank; i++)
-            below *= shape[i];
-        above *= shape[split - 1];
-        if (above < SIDE_MIN || below < SIDE_MIN || below > UINT32_MAX ||
-            above + below >= best)
-            continue;
-        best = above + below;
-        *rows = (size_t)above;
-        *columns = (size_t)below;
-    }
-    return best != UINT64_MAX;
+    uint64_t above;
+    uint32_t below;
+    if (!lowrank_view_from(shape, shape_rank, SIDE_MIN, SIDE_MIN, &above,
+                           &below))
+        return false;
+    *rows = (size_t)above;
+    *columns = below;
+    return true;
 }
 
 unsigned quantize_rank_limit(size_t rows, size_t columns, unsigned most)
