@@ -90,6 +90,20 @@ static struct nnc_dec_limits limits_of(const struct nnc_shapes *shapes,
                                           in->size * CTL_NNC_ELEMS_BYTE};
 }
 
+static struct nnc_dec_params dec_params(const struct source *in,
+                                        struct nnc_shapes *shapes,
+                                        struct nnc_state *state,
+                                        struct diag *diag)
+{
+    return (struct nnc_dec_params){.in = in,
+                                   .limits = limits_of(shapes, in),
+                                   .state = state,
+                                   .shape_of =
+                                       shapes ? nnc_shape_of_model : NULL,
+                                   .shape_ctx = shapes,
+                                   .diag = diag};
+}
+
 static enum status prev_read(const char *path, struct nnc_shapes *shapes,
                              struct nnc_state *state, struct diag *diag)
 {
@@ -100,13 +114,7 @@ static enum status prev_read(const char *path, struct nnc_shapes *shapes,
     if (status)
         return status;
     const struct nnc_read_params params = {
-        .dec = {.in = &file.source,
-                .limits = limits_of(shapes, &file.source),
-                .state = state,
-                .shape_of = shapes ? nnc_shape_of_model : NULL,
-                .shape_ctx = shapes,
-                .diag = &why},
-    };
+        .dec = dec_params(&file.source, shapes, state, &why)};
     status = nnc_model_read(&params, &entries);
     nnc_entries_deinit(&entries);
     file_source_close(&file);
@@ -155,12 +163,7 @@ static enum status stream_read(struct ctl_nnc_stream *stream, const char *path,
     if (status)
         return status;
     const struct nnc_read_params params = {
-        .dec = {.in = &file.source,
-                .limits = limits_of(shapes, &file.source),
-                .state = state,
-                .shape_of = shapes ? nnc_shape_of_model : NULL,
-                .shape_ctx = shapes,
-                .diag = &why},
+        .dec = dec_params(&file.source, shapes, state, &why),
         .put = keep ? stream_put : NULL,
         .put_ctx = &put,
     };
