@@ -335,6 +335,7 @@ static enum status write_quantised(struct job *job, int qp)
         .temporal =
             node && node->elem_count == job->elem_count ? node->levels : NULL,
         .has_parent = job->head.has_parent,
+        .rough = job->item->trial,
     };
     rules_of(job, &rd);
     enum status status = rd_tensor_run(w->rd, &rd, w->levels, &result);

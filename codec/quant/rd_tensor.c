@@ -1,6 +1,7 @@
-/* Each kind of quantiser is tried in two passes: the first with contexts that
- * start from set 0, the second with the sets that suit the levels of the first.
- * Kinds are then compared by squared error and true bits at one price. */
+/* Each kind of quantiser is tried in two passes: the first, over a part of the
+ * elements, with contexts that start from set 0, the second with the sets that
+ * suit the levels of the first. Kinds are then compared by squared error and
+ * true bits at one price, unless there is only one. */
 #include "codec/quant/rd_tensor.h"
 
 #include "codec/nnc/levels_search.h"
@@ -21,12 +22,19 @@
 #define QP_OCTAVES      4
 #define CODEBOOK_ROUNDS 3
 /* Of larger tensors the first pass sees so many elements. */
-#define FIRST_ELEMS 32768u
+#define FIRST_ELEMS 4096u
+/* Where the choice is free, a dependent quantiser that spends more bits an
+ * element is not compared with others, in tensors of more elements. */
+#define DQ_SURE_BITS  1.0
+#define DQ_SURE_ELEMS 4096u
+/* Levels below take less than the 32 bits of a number, however they come. */
+#define SMALL_LEVEL (1 << 10)
 
 struct rd_trial {
     struct rd_result result;
     int32_t *levels; /* owned; 4 bytes an element */
     double step;
+    double bits;   /* estimate of the payload; once weighed */
     double weight; /* squared error + price * bits */
     struct codebook book;
     uint8_t sets[CTX_COUNT_MAX];
@@ -45,6 +53,7 @@ struct rd_tensor {
     const struct rd_params *params;
     double square, max_abs; /* of the values */
     double price;           /* squared error a bit is worth */
+    bool sure;              /* nothing else needs to be tried */
 };
 
 enum status rd_tensor_new(struct rd_tensor **out)
@@ -169,17 +178,12 @@ static void weigh_error(const struct rd_tensor *rd, struct rd_trial *t)
     t->result.zero = zero;
 }
 
-/* Of the first count elements, whole rows; with all that the search has if
- * they are all. */
+/* Of the first count elements, whole rows. */
 static enum status weigh_bits(struct rd_tensor *rd, struct rd_trial *t,
-                              uint64_t count, bool all)
+                              uint64_t count)
 {
     const struct rd_params *p = rd->params;
-    struct levels_freedom freedom = {.sets = true,
-                                     .row_skip = true,
-                                     .temporal = all,
-                                     .unary = all,
-                                     .uniform = all};
+    const struct levels_freedom freedom = {.sets = true, .row_skip = true};
     struct level_coding coding = {.elem_count = count,
                                   .row_elems = p->row_elems,
                                   .profile = 1,
@@ -196,9 +200,8 @@ static enum status weigh_bits(struct rd_tensor *rd, struct rd_trial *t,
     if (status)
         return status;
     memcpy(t->sets, rd->choice.sets, sizeof t->sets);
-    t->result.bits =
+    t->bits =
         (double)cost / CABAC_COST_ONE + codebook_bits(&t->result.codebook);
-    t->weight = t->result.square_error + rd->price * t->result.bits;
     return STATUS_OK;
 }
 
@@ -244,6 +247,22 @@ static uint64_t first_elems(const struct rd_params *p)
                                                : p->elem_count;
 }
 
+/* Sets that suit the first levels, for the second pass. */
+static enum status choose_sets(struct rd_tensor *rd, struct rd_trial *t,
+                               const struct level_input *in)
+{
+    const struct rd_params *p = rd->params;
+    struct level_input first = *in;
+    first.count = first_elems(p);
+    enum status status = choose_levels(rd, t, &first);
+    if (!status)
+        status = weigh_bits(rd, t, first.count);
+    rd->sure = t->result.dq && p->dq == RD_BY_COST && p->codebook == RD_NO &&
+               p->elem_count > DQ_SURE_ELEMS &&
+               t->bits > DQ_SURE_BITS * (double)first.count;
+    return status;
+}
+
 /* Makes rd->trial with a qp; passes 1 or 2. */
 static enum status make(struct rd_tensor *rd, bool dq, int qp, unsigned passes)
 {
@@ -253,12 +272,7 @@ static enum status make(struct rd_tensor *rd, bool dq, int qp, unsigned passes)
     struct level_input in = input_of(rd, t);
     enum status status = STATUS_OK;
     if (passes > 1 && in.lambda > 0) {
-        uint64_t count = in.count;
-        in.count = first_elems(rd->params);
-        status = choose_levels(rd, t, &in);
-        if (!status)
-            status = weigh_bits(rd, t, in.count, false);
-        in.count = count;
+        status = choose_sets(rd, t, &in);
         in.sets = t->sets;
     }
     if (!status)
@@ -267,16 +281,51 @@ static enum status make(struct rd_tensor *rd, bool dq, int qp, unsigned passes)
     return status;
 }
 
-/* The trial becomes the best if it is the better one. */
-static void compare(struct rd_tensor *rd)
+/* Whether there is only one kind of quantiser to try. */
+static bool is_alone(const struct rd_params *p)
 {
-    if (rd->best.weight <= rd->trial.weight)
-        return;
+    if (p->rough || p->aim == RD_BITS)
+        return true;
+    return p->dq == RD_YES || (p->dq == RD_NO && p->codebook == RD_NO);
+}
+
+static bool has_large_levels(const struct rd_tensor *rd,
+                             const struct rd_trial *t)
+{
+    const struct rd_params *p = rd->params;
+    for (uint64_t i = 0; i < p->elem_count; i++)
+        if (t->levels[i] > SMALL_LEVEL || t->levels[i] < -SMALL_LEVEL)
+            return true;
+    return false;
+}
+
+static bool may_be_raw(const struct rd_params *p)
+{
+    return p->aim == RD_MAX_ERROR || p->aim == RD_SHARE;
+}
+
+/* The trial becomes the best if it is the better one. */
+static enum status compare(struct rd_tensor *rd)
+{
+    struct rd_trial *t = &rd->trial;
+    const struct rd_params *p = rd->params;
+    t->bits = 0;
+    t->weight = 0;
+    if ((!rd->sure && !is_alone(p)) ||
+        (may_be_raw(p) && !p->rough && has_large_levels(rd, t))) {
+        enum status status = weigh_bits(rd, t, p->elem_count);
+        if (status)
+            return status;
+        t->weight = t->result.square_error + rd->price * t->bits;
+    }
+    if (rd->best.weight <= t->weight)
+        return STATUS_OK;
     struct rd_trial better = rd->trial;
     rd->trial = rd->best;
     rd->best = better;
     if (better.result.codebook.size)
         rd->best.result.codebook.values = rd->best.book.values;
+    return STATUS_OK;
 }
 
 static bool fits(const struct rd_tensor *rd, const struct rd_trial *t)
@@ -300,8 +349,20 @@ static int first_qp(const struct rd_tensor *rd, bool dq)
     return qp_at_most(step, p->density);
 }
 
-/* Makes the trial with the largest step that meets the aim; *found false if
- * there is none. */
+/* By how much smaller a qp is that may meet the aim, at least 1: where the
+ * error is half, the step is half or more. */
+static int qp_excess(const struct rd_tensor *rd, const struct rd_trial *t)
+{
+    const struct rd_params *p = rd->params;
+    double part = p->aim == RD_SHARE && rd->square > 0
+                      ? sqrt(t->result.square_error / rd->square) / p->error
+                      : 1;
+    double by = floor(log2(part) * (1 << p->density));
+    return by > 1 ? (int)fmin(by, 1 << p->density) : 1;
+}
+
+/* Makes the trial with about the largest step that meets the aim; *found false
+ * if there is none. */
 static enum status make_aimed(struct rd_tensor *rd, bool dq, bool *found)
 {
     const struct rd_params *p = rd->params;
@@ -309,13 +370,14 @@ static enum status make_aimed(struct rd_tensor *rd, bool dq, bool *found)
     int qp = first_qp(rd, dq);
     int stop = qp - (QP_OCTAVES << p->density);
     *found = false;
-    for (; qp >= low && qp >= stop; qp--) {
-        enum status status = make(rd, dq, qp, 2);
+    while (qp >= low && qp >= stop) {
+        enum status status = make(rd, dq, qp, p->rough ? 1 : 2);
         if (status)
             return status;
         *found = fits(rd, &rd->trial);
         if (*found)
             return STATUS_OK;
+        qp -= qp_excess(rd, &rd->trial);
     }
     return STATUS_OK;
 }
@@ -364,16 +426,11 @@ static enum status try_kind(struct rd_tensor *rd, bool dq)
     } else if (p->aim == RD_QP || p->aim == RD_BITS) {
         int qp = dq ? p->qp : uniform_qp(p);
         int least = qp_floor(rd->max_abs, p->density);
-        status = make(rd, dq, qp > least ? qp : least, 2);
+        status = make(rd, dq, qp > least ? qp : least, p->rough ? 1 : 2);
     } else {
         status = make_aimed(rd, dq, &found);
     }
-    if (status || !found)
-        return status;
-    status = weigh_bits(rd, &rd->trial, p->elem_count, true);
-    if (!status)
-        compare(rd);
-    return status;
+    return status || !found ? status : compare(rd);
 }
 
 /* Makes the trial, which has levels of a uniform quantiser, one with a
@@ -426,12 +483,9 @@ static enum status try_codebook(struct rd_tensor *rd)
     }
     if (status || !found)
         return status;
-    status = weigh_bits(rd, &rd->trial, p->elem_count, true);
-    if (!status && p->codebook == RD_YES)
+    if (p->codebook == RD_YES)
         rd->best.weight = HUGE_VAL;
-    if (!status)
-        compare(rd);
-    return status;
+    return compare(rd);
 }
 
 /* The price of a bit at which kinds are compared. Where the aim bounds the
@@ -448,10 +502,28 @@ static double price_of(const struct rd_tensor *rd)
 static void raw(struct rd_tensor *rd, int32_t *levels, struct rd_result *result)
 {
     uint64_t count = rd->params->elem_count;
-    *result =
-        (struct rd_result){.kind = NNC_RAW_FLOAT, .bits = 32.0 * (double)count};
+    *result = (struct rd_result){.kind = NNC_RAW_FLOAT};
     if (count)
         memset(levels, 0, (size_t)count * sizeof *levels);
+}
+
+static enum status try_kinds(struct rd_tensor *rd)
+{
+    const struct rd_params *p = rd->params;
+    bool dq = p->dq != RD_NO && p->codebook != RD_YES && p->aim != RD_BITS;
+    enum status status = STATUS_OK;
+    rd->price = price_of(rd);
+    rd->best.weight = HUGE_VAL;
+    rd->sure = false;
+    if (dq)
+        status = try_kind(rd, true);
+    if (status || rd->sure || (dq && p->rough))
+        return status;
+    if (p->dq != RD_YES)
+        status = try_kind(rd, false);
+    if (!status && p->codebook != RD_NO && p->dq != RD_YES && p->aim != RD_BITS)
+        status = try_codebook(rd);
+    return status;
 }
 
 enum status rd_tensor_run(struct rd_tensor *rd, const struct rd_params *params,
@@ -474,22 +546,13 @@ enum status rd_tensor_run(struct rd_tensor *rd, const struct rd_params *params,
                                .zero = true};
         return STATUS_OK;
     }
-    rd->price = price_of(rd);
-    rd->best.weight = HUGE_VAL;
-    if (params->dq != RD_NO && params->codebook != RD_YES &&
-        params->aim != RD_BITS)
-        status = try_kind(rd, true);
-    if (!status && params->dq != RD_YES)
-        status = try_kind(rd, false);
-    if (!status && params->codebook != RD_NO && params->dq != RD_YES &&
-        params->aim != RD_BITS)
-        status = try_codebook(rd);
+    status = try_kinds(rd);
     if (status)
         return status;
     const struct rd_trial *best = &rd->best;
-    bool fits_raw = params->aim == RD_MAX_ERROR || params->aim == RD_SHARE;
     if (best->weight == HUGE_VAL ||
-        (fits_raw && best->result.bits > 32.0 * (double)params->elem_count)) {
+        (may_be_raw(params) &&
+         best->bits > 32.0 * (double)params->elem_count)) {
         raw(rd, levels, result);
         return STATUS_OK;
     }

@@ -81,6 +81,9 @@ struct rd_params {
     /* For the rate, as in struct nnc_enc_data; or NULL. */
     const int32_t *temporal;
     bool has_parent;
+    /* The result is asked for its error only, which need not be exact: no bits
+     * are counted where that can be avoided. */
+    bool rough;
 };
 
 struct rd_result {
@@ -91,8 +94,7 @@ struct rd_result {
     struct nnc_codebook codebook;
     double square_error; /* sum over elements, of what decoders compute */
     double max_error;
-    double bits; /* estimate of the payload */
-    bool zero;   /* all levels are 0 */
+    bool zero; /* all levels are 0 */
 };
 
 struct rd_tensor;
