@@ -1,21 +1,36 @@
 #include "codec/quant/level_cost.h"
 
+#include "codec/base/cpu.h"
+
 #include <string.h>
 
 #define UNARY LEVEL_COST_UNARY
 
+static struct level_cost_ctx start(unsigned set)
+{
+    const struct cabac_set *from = &cabac_sets[set];
+    return (struct level_cost_ctx){&cabac_moves[cabac_moves_of[set]],
+                                   (int16_t)(16 * from->fast), from->slow};
+}
+
+static ALWAYS_INLINE void update(struct level_cost_ctx *ctx, unsigned bin)
+{
+    ctx->fast = (int16_t)cabac_moves_fast(ctx->moves, ctx->fast, bin);
+    ctx->slow = (int16_t)cabac_moves_slow(ctx->moves, ctx->slow, bin);
+}
+
 void level_cost_init(struct level_cost *cost, const struct level_input *in)
 {
     for (unsigned i = 0; i < LEVEL_COST_CTX; i++)
-        cabac_ctx_init(&cost->ctx[i], in->sets ? in->sets[i] : 0);
-    cabac_ctx_init(&cost->ctx[ctx_row(UNARY)], 0);
+        cost->ctx[i] = start(in->sets ? in->sets[i] : 0);
+    cost->ctx[ctx_row(UNARY)] = start(0);
     cost->scale = (float)(in->lambda / CABAC_COST_ONE);
 }
 
 static float bin_cost(const struct level_cost *cost, unsigned ctx, unsigned bin)
 {
     return cost->scale *
-           (float)cabac_cost(cabac_ctx_state(&cost->ctx[ctx]), bin);
+           (float)cabac_cost(cost->ctx[ctx].fast + cost->ctx[ctx].slow, bin);
 }
 
 /* Of what is left above the unary part, given the bits of its suffix. */
@@ -112,26 +127,34 @@ void level_cost_refresh(struct level_cost *cost)
 void level_cost_adapt(struct level_cost *cost, unsigned state, int32_t left,
                       int32_t base, int32_t k)
 {
-    struct cabac_ctx *ctx = cost->ctx;
-    cabac_ctx_update(&ctx[ctx_sig(state, left, base, false)], k != 0);
+    struct level_cost_ctx *ctx = cost->ctx;
+    update(&ctx[ctx_sig(state, left, base, false)], k != 0);
     if (!k)
         return;
     bool negative = k < 0;
     uint32_t a = negative ? 0u - (uint32_t)k : (uint32_t)k;
-    cabac_ctx_update(&ctx[ctx_sign(left, base)], negative);
-    for (uint32_t j = 0; j < UNARY && j < a; j++)
-        cabac_ctx_update(&ctx[ctx_greater(UNARY, j, negative, base)],
-                         j + 1 < a);
+    update(&ctx[ctx_sign(left, base)], negative);
+    if (base) {
+        for (uint32_t j = 0; j < UNARY && j < a; j++)
+            update(&ctx[ctx_greater(UNARY, j, negative, base)], j + 1 < a);
+    } else {
+        struct level_cost_ctx *at = &ctx[CTX_GREATER + negative];
+        uint32_t ones = a - 1 < UNARY ? a - 1 : UNARY;
+        for (uint32_t j = 0; j < ones; j++, at += 2)
+            update(at, 1);
+        if (ones < UNARY)
+            update(at, 0);
+    }
     if (a <= UNARY)
         return;
     unsigned e = 31 - (unsigned)__builtin_clz(a - UNARY);
     for (unsigned i = 0; i <= e && i < 31; i++)
-        cabac_ctx_update(&ctx[ctx_remainder(UNARY) + i], i < e);
+        update(&ctx[ctx_remainder(UNARY) + i], i < e);
 }
 
 void level_cost_adapt_row(struct level_cost *cost, bool skipped)
 {
-    cabac_ctx_update(&cost->ctx[ctx_row(UNARY)], skipped);
+    update(&cost->ctx[ctx_row(UNARY)], skipped);
 }
 
 float level_cost_now(const struct level_cost *cost, unsigned state,

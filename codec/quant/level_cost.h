@@ -11,7 +11,7 @@
 #define CODEC_QUANT_LEVEL_COST_H
 
 #include "codec/entropy/cabac_cost.h"
-#include "codec/entropy/cabac_ctx.h"
+#include "codec/entropy/cabac_moves.h"
 #include "codec/nnc/ctx_select.h"
 
 #include <stdbool.h>
@@ -37,8 +37,14 @@ struct level_input {
                           * NULL: all start from set 0 */
 };
 
+/* A context: its transitions and its state, as in cabac_moves.h. */
+struct level_cost_ctx {
+    const struct cabac_moves *moves;
+    int16_t fast, slow;
+};
+
 struct level_cost {
-    struct cabac_ctx ctx[LEVEL_COST_CTX];
+    struct level_cost_ctx ctx[LEVEL_COST_CTX];
     float scale; /* lambda / CABAC_COST_ONE */
     /* As of the last level_cost_refresh. */
     float sig[3][2][8]; /* [class of left][bin][state] */

@@ -23,9 +23,18 @@ static const uint8_t from[STATES][2] = {{0, 4}, {2, 6}, {0, 4}, {2, 6},
 static const uint8_t parity[STATES][2] = {{0, 1}, {0, 1}, {1, 0}, {1, 0},
                                           {1, 0}, {1, 0}, {0, 1}, {0, 1}};
 
+/* States 0 .. 3, or 4 .. 7, at once. Lanes of masks are 0 or -1. */
+typedef float floats __attribute__((vector_size(16)));
+typedef int32_t masks __attribute__((vector_size(16)));
+
+#define LANES  4u
+#define HALVES (STATES / LANES)
+
+/* The state's survivor: its cost, and what its last k was. */
 struct survivors {
-    float cost[STATES];
-    uint8_t left[STATES]; /* class of the last k: 0, 1 negative, 2 positive */
+    floats cost[HALVES];
+    masks some[HALVES];     /* not zero */
+    masks negative[HALVES]; /* below zero */
 };
 
 /* How one element was reached: bit t: state t by its second way; bit 8 + t:
@@ -178,47 +187,114 @@ static ALWAYS_INLINE void offers_of(const struct run *run,
     }
 }
 
-/* One element: the survivors after it and how they were reached. */
+static ALWAYS_INLINE floats either(masks mask, floats yes, floats no)
+{
+    return (floats)((mask & (masks)yes) | (~mask & (masks)no));
+}
+
+static ALWAYS_INLINE floats load(const float *at)
+{
+    floats v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+/* What it costs, of four states, to be zero and not to be. */
+struct significance {
+    floats none, some;
+};
+
+static ALWAYS_INLINE struct significance
+significance_of(const struct survivors *now, const struct level_cost *cost,
+                unsigned half, bool negative, int32_t base)
+{
+    unsigned first = LANES * half;
+    if (base) {
+        const float(*sig)[STATES] = cost->sig_temporal[ctx_base_above(base, 1)];
+        return (struct significance){
+            load(&sig[0][first]),
+            load(&sig[1][first]) + cost->sign_temporal[base > 0][negative]};
+    }
+    masks below = now->negative[half], some = now->some[half];
+    floats none = either(below, load(&cost->sig[1][0][first]),
+                         load(&cost->sig[2][0][first]));
+    floats sig =
+        either(below, load(&cost->sig[1][1][first]) + cost->sign[1][negative],
+               load(&cost->sig[2][1][first]) + cost->sign[2][negative]);
+    return (struct significance){
+        either(some, none, load(&cost->sig[0][0][first])),
+        either(some, sig,
+               load(&cost->sig[0][1][first]) + cost->sign[0][negative])};
+}
+
+/* The ways out of four states. */
+struct ways {
+    floats even, odd;
+    masks zero; /* the even way is a zero */
+};
+
+static ALWAYS_INLINE struct ways ways_of(const struct survivors *now,
+                                         unsigned half,
+                                         const struct significance *sig,
+                                         const struct offers *o)
+{
+    struct ways w;
+    floats some = now->cost[half] + sig->some;
+    floats none = now->cost[half] + sig->none + o->zero;
+    w.even =
+        some + (floats){o->way[0][0], o->way[1][0], o->way[0][0], o->way[1][0]};
+    w.odd =
+        some + (floats){o->way[0][1], o->way[1][1], o->way[0][1], o->way[1][1]};
+    w.zero = none <= w.even;
+    w.even = either(w.zero, none, w.even);
+    return w;
+}
+
+/* The better of two ways into four states; a bit for each state: bit 0 .. 3
+ * second way, 8 .. 11 zero. */
+static ALWAYS_INLINE masks choose_ways(struct survivors *now, unsigned half,
+                                       const struct ways *first,
+                                       const struct ways *second, bool negative)
+{
+    const masks bit = {1, 2, 4, 8};
+    masks take = second->even < first->even;
+    masks zero = (take & second->zero) | (~take & first->zero);
+    now->cost[half] = either(take, second->even, first->even);
+    now->some[half] = ~zero;
+    now->negative[half] = negative ? ~zero : (masks){0};
+    return (take & bit) | (zero & (bit << 8));
+}
+
+/* Lanes 0 and 2, or 3 and 1, of both. */
+#define EVENS(a, b) __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define ODDS(a, b)  __builtin_shufflevector(a, b, 3, 1, 7, 5)
+
+/* One element: the survivors after it and how they were reached. The shuffles
+ * are from[] and parity[]: ways out of states 0 .. 3 are the first into each
+ * state, those of 4 .. 7 the second; field even holds them from there on. */
 static ALWAYS_INLINE way_bits advance(struct survivors *now,
                                       const struct level_cost *cost,
                                       const struct offers *o, bool negative,
                                       int32_t base, bool rate)
 {
-    float way[2][STATES]; /* [parity][state] */
-    unsigned zeros = 0;   /* states whose even way is zero */
-    bool above = ctx_base_above(base, 1);
-    for (unsigned s = 0; s < STATES; s++) {
-        unsigned left = now->left[s];
-        float some = now->cost[s], none = now->cost[s];
-        if (rate && base) {
-            some = some + (cost->sig_temporal[above][1][s] +
-                           cost->sign_temporal[base > 0][negative]);
-            none = none + cost->sig_temporal[above][0][s];
-        } else if (rate) {
-            some = some + (cost->sig[left][1][s] + cost->sign[left][negative]);
-            none = none + cost->sig[left][0][s];
-        }
-        float even = some + o->way[s & 1][0];
-        float zero = none + o->zero;
-        way[1][s] = some + o->way[s & 1][1];
-        way[0][s] = zero <= even ? zero : even;
-        zeros |= (unsigned)(zero <= even) << s;
+    struct significance low = {{0}, {0}}, high = {{0}, {0}};
+    if (rate) {
+        low = significance_of(now, cost, 0, negative, base);
+        high = significance_of(now, cost, 1, negative, base);
     }
-    unsigned second = 0, zero_into = 0;
-    uint8_t left[STATES];
-    for (unsigned t = 0; t < STATES; t++) {
-        float a = way[parity[t][0]][from[t][0]];
-        float b = way[parity[t][1]][from[t][1]];
-        unsigned take = b < a;
-        second |= take << t;
-        now->cost[t] = take ? b : a;
-        unsigned is_zero =
-            ~(unsigned)parity[t][take] & zeros >> from[t][take] & 1;
-        zero_into |= is_zero << t;
-        left[t] = (uint8_t)(is_zero ? 0 : negative ? 1 : 2);
-    }
-    memcpy(now->left, left, sizeof left);
-    return (way_bits)(second | zero_into << 8);
+    struct ways w0 = ways_of(now, 0, &low, o), w1 = ways_of(now, 1, &high, o);
+    const masks never = {0};
+    struct ways first = {.even = EVENS(w0.even, w0.odd),
+                         .zero = EVENS(w0.zero, never)};
+    struct ways second = {.even = EVENS(w1.odd, w1.even),
+                          .zero = EVENS(never, w1.zero)};
+    masks bits = choose_ways(now, 0, &first, &second, negative);
+    first = (struct ways){.even = ODDS(w0.odd, w0.even),
+                          .zero = ODDS(never, w0.zero)};
+    second = (struct ways){.even = ODDS(w1.even, w1.odd),
+                           .zero = ODDS(w1.zero, never)};
+    bits |= choose_ways(now, 1, &first, &second, negative) << 4;
+    return (way_bits)(bits[0] | bits[1] | bits[2] | bits[3]);
 }
 
 /* Elements first .. first + count - 1, within one row if rows count. */
@@ -240,11 +316,16 @@ static ALWAYS_INLINE void run_some(struct trellis *t, struct run *run,
     run->row_energy += energy;
 }
 
+static float cost_of(const struct survivors *now, unsigned state)
+{
+    return now->cost[state / LANES][state % LANES];
+}
+
 static unsigned best_state(const struct survivors *now)
 {
     unsigned best = 0;
     for (unsigned s = 1; s < STATES; s++)
-        if (now->cost[s] < now->cost[best])
+        if (cost_of(now, s) < cost_of(now, best))
             best = s;
     return best;
 }
@@ -252,10 +333,10 @@ static unsigned best_state(const struct survivors *now)
 /* Costs stay small, so that binary32 does: the least becomes 0. */
 static void rebase(struct run *run)
 {
-    float least = run->now.cost[best_state(&run->now)];
-    for (unsigned s = 0; s < STATES; s++) {
-        run->now.cost[s] -= least;
-        run->row_start.cost[s] -= least;
+    float least = cost_of(&run->now, best_state(&run->now));
+    for (unsigned h = 0; h < HALVES; h++) {
+        run->now.cost[h] -= least;
+        run->row_start.cost[h] -= least;
     }
 }
 
@@ -267,12 +348,16 @@ static void end_row(struct trellis *t, struct run *run)
     struct survivors *now = &run->now;
     for (unsigned s = 0; s < STATES; s++) {
         unsigned end = dq_state_after_zeros(s, run->in->row_elems);
-        float cost = run->row_start.cost[s] + run->row_energy + skip[1];
-        float coded = now->cost[end] + skip[0];
+        unsigned h = end / LANES, lane = end % LANES;
+        float cost = cost_of(&run->row_start, s) + run->row_energy + skip[1];
+        float coded = now->cost[h][lane] + skip[0];
         bool better = cost < coded;
-        now->cost[end] = better ? cost : coded;
-        if (better)
-            now->left[end] = run->row_start.left[s];
+        now->cost[h][lane] = better ? cost : coded;
+        if (better) {
+            const struct survivors *was = &run->row_start;
+            now->some[h][lane] = was->some[s / LANES][s % LANES];
+            now->negative[h][lane] = was->negative[s / LANES][s % LANES];
+        }
         skipped |= (unsigned)better << end;
     }
     t->skips[run->row++] = (uint8_t)skipped;
@@ -391,7 +476,7 @@ enum status trellis_run(struct trellis *trellis, const struct level_input *in,
     struct run run = {.in = in, .inverse = 1 / in->step};
     run.limit_square = (float)(in->limit * in->limit * (1 + 1e-6));
     for (unsigned s = 1; s < STATES; s++)
-        run.now.cost[s] = NEVER;
+        run.now.cost[s / LANES][s % LANES] = NEVER;
     run.row_start = run.now;
     level_cost_init(&trellis->cost, in);
     level_cost_refresh(&trellis->cost);
