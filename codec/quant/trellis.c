@@ -129,23 +129,6 @@ static ALWAYS_INLINE float square(float x)
     return x * x;
 }
 
-/* Squared distances of the points of each quantiser, [q][parity]; of those
- * that are zero only, NEVER. */
-static ALWAYS_INLINE void distances(const struct place *p, float d[2][2])
-{
-    float r = p->rest;
-    unsigned odd = p->half & 1; /* the parity of k = half */
-    d[0][odd] = p->half ? square(r) : NEVER;
-    d[0][!odd] = square(2 - r);
-    if (r >= 1) {
-        d[1][!odd] = square(r - 1);
-        d[1][odd] = square(3 - r);
-    } else {
-        d[1][odd] = p->half ? square(r + 1) : NEVER;
-        d[1][!odd] = square(1 - r);
-    }
-}
-
 static ALWAYS_INLINE float magnitude(const struct level_cost *cost,
                                      const struct place *p, int32_t base,
                                      uint32_t k)
@@ -155,36 +138,48 @@ static ALWAYS_INLINE float magnitude(const struct level_cost *cost,
     return level_cost_magnitude(cost, p->negative, base, k);
 }
 
-/* What the ways of each quantiser and parity cost, and zero. */
+/* What the ways of each quantiser and parity cost, and zero: squared distance
+ * and magnitude. Lanes are quantisers, 0, 1, 0, 1, as of states. */
 struct offers {
-    float way[2][2];
+    floats even, odd;
     float zero;
 };
 
+static ALWAYS_INLINE float limited(const struct run *run, float distance)
+{
+    return distance > run->limit_square ? NEVER : distance;
+}
+
+/* The magnitudes around a place are half, half + 1 and half + 2. In quantiser 0
+ * the first two are its neighbours, in quantiser 1 the second and, by rest, the
+ * first or the third, which has the first one's parity. Points that are zero
+ * only are none. */
 static ALWAYS_INLINE void offers_of(const struct run *run,
                                     const struct level_cost *cost,
                                     const struct place *p, int32_t base,
                                     bool rate, struct offers *o)
 {
-    float x = 2.0f * (float)p->half + p->rest;
-    o->zero = p->half < (uint32_t)ZERO_MAX / 2 ? square(x) : NEVER;
-    distances(p, o->way);
-    for (unsigned q = 0; q < 2; q++)
-        for (unsigned odd = 0; odd < 2; odd++)
-            if (o->way[q][odd] > run->limit_square)
-                o->way[q][odd] = NEVER;
-    if (o->zero > run->limit_square)
-        o->zero = NEVER;
-    if (!rate)
-        return;
-    float m[3];
-    for (unsigned i = 0; i < 3; i++)
-        m[i] = p->half + i ? magnitude(cost, p, base, p->half + i) : 0;
-    for (unsigned q = 0; q < 2; q++) {
-        uint32_t k = lower_k(p, q);
-        o->way[q][k & 1] += m[k - p->half];
-        o->way[q][~k & 1] += m[k + 1 - p->half];
+    float r = p->rest, x = 2.0f * (float)p->half + r;
+    bool above = r >= 1, is_odd = p->half & 1;
+    float far = above ? 3 - r : r + 1;
+    float same[2] = {limited(run, p->half ? square(r) : NEVER),
+                     limited(run, above || p->half ? square(far) : NEVER)};
+    float other[2] = {limited(run, square(2 - r)), limited(run, square(1 - r))};
+    o->zero =
+        limited(run, p->half < (uint32_t)ZERO_MAX / 2 ? square(x) : NEVER);
+    if (rate) {
+        float first = p->half ? magnitude(cost, p, base, p->half) : 0;
+        float second = magnitude(cost, p, base, p->half + 1);
+        float third = magnitude(cost, p, base, p->half + 2);
+        same[0] += first;
+        same[1] += above ? third : first;
+        other[0] += second;
+        other[1] += second;
     }
+    floats sames = {same[0], same[1], same[0], same[1]};
+    floats others = {other[0], other[1], other[0], other[1]};
+    o->even = is_odd ? others : sames;
+    o->odd = is_odd ? sames : others;
 }
 
 static ALWAYS_INLINE floats either(masks mask, floats yes, floats no)
@@ -241,10 +236,8 @@ static ALWAYS_INLINE struct ways ways_of(const struct survivors *now,
     struct ways w;
     floats some = now->cost[half] + sig->some;
     floats none = now->cost[half] + sig->none + o->zero;
-    w.even =
-        some + (floats){o->way[0][0], o->way[1][0], o->way[0][0], o->way[1][0]};
-    w.odd =
-        some + (floats){o->way[0][1], o->way[1][1], o->way[0][1], o->way[1][1]};
+    w.even = some + o->even;
+    w.odd = some + o->odd;
     w.zero = none <= w.even;
     w.even = either(w.zero, none, w.even);
     return w;
