@@ -14,8 +14,8 @@
 /* Where only a sample is counted: the first elements, and runs of so many out
  * of the rest, so that half of what is beyond LEVELS_SEARCH_ALL is looked
  * at, up to a bound. */
-#define SAMPLE_FIRST ((uint64_t)1 << 15)
-#define SAMPLE_RUN   ((uint64_t)1 << 11)
+#define SAMPLE_FIRST ((uint64_t)1 << 12)
+#define SAMPLE_RUN   ((uint64_t)1 << 10)
 #define SAMPLE_MAX   ((uint64_t)1 << 17)
 
 /* Tensors in which small gains are looked for. */

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* Elements of which all bins are counted. */
-#define LEVELS_SEARCH_ALL ((uint64_t)1 << 16)
+#define LEVELS_SEARCH_ALL ((uint64_t)1 << 13)
 
 /* What the search may change; what it may not stays as it is given. */
 struct levels_freedom {
