@@ -26,7 +26,7 @@
 /* Where the choice is free, a dependent quantiser that spends more bits an
  * element is not compared with others, in tensors of more elements. */
 #define DQ_SURE_BITS  1.0
-#define DQ_SURE_ELEMS 4096u
+#define DQ_SURE_ELEMS 1024u
 /* Levels below take less than the 32 bits of a number, however they come. */
 #define SMALL_LEVEL (1 << 10)
 
@@ -361,23 +361,26 @@ static int qp_excess(const struct rd_tensor *rd, const struct rd_trial *t)
     return by > 1 ? (int)fmin(by, 1 << p->density) : 1;
 }
 
-/* Makes the trial with about the largest step that meets the aim; *found false
- * if there is none. */
+/* Makes the trial with about the largest step that meets the aim, looked for
+ * by one pass each; *found false if there is none. */
 static enum status make_aimed(struct rd_tensor *rd, bool dq, bool *found)
 {
     const struct rd_params *p = rd->params;
     int low = qp_floor(rd->max_abs, p->density);
     int qp = first_qp(rd, dq);
     int stop = qp - (QP_OCTAVES << p->density);
+    unsigned passes = 1;
     *found = false;
     while (qp >= low && qp >= stop) {
-        enum status status = make(rd, dq, qp, p->rough ? 1 : 2);
+        enum status status = make(rd, dq, qp, passes);
         if (status)
             return status;
-        *found = fits(rd, &rd->trial);
+        bool fit = fits(rd, &rd->trial);
+        *found = fit && (passes > 1 || p->rough || !(p->lambda > 0));
         if (*found)
             return STATUS_OK;
-        qp -= qp_excess(rd, &rd->trial);
+        passes = fit ? 2 : passes;
+        qp -= fit ? 0 : qp_excess(rd, &rd->trial);
     }
     return STATUS_OK;
 }
