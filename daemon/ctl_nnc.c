@@ -73,7 +73,8 @@ static enum status stream_fail(const char *path, enum status status,
 }
 
 /* A stream of few bytes may hold very many zeroes: who does not say which model
- * it is for has no more than this written, and no more for each byte. */
+ * it is for has no more than this written, and no more for each byte. What is
+ * kept of several files has no limit but theirs. */
 #define CTL_NNC_ELEMS_MAX  ((uint64_t)1 << 32)
 #define CTL_NNC_ELEMS_FREE ((uint64_t)1 << 27)
 #define CTL_NNC_ELEMS_BYTE 4096u
@@ -85,9 +86,9 @@ static struct nnc_dec_limits limits_of(const struct nnc_shapes *shapes,
         return nnc_limits_of_model(shapes->model);
     if (in->size >
         (CTL_NNC_ELEMS_MAX - CTL_NNC_ELEMS_FREE) / CTL_NNC_ELEMS_BYTE)
-        return (struct nnc_dec_limits){0, CTL_NNC_ELEMS_MAX};
-    return (struct nnc_dec_limits){0, CTL_NNC_ELEMS_FREE +
-                                          in->size * CTL_NNC_ELEMS_BYTE};
+        return (struct nnc_dec_limits){0, CTL_NNC_ELEMS_MAX, UINT64_MAX};
+    return (struct nnc_dec_limits){
+        0, CTL_NNC_ELEMS_FREE + in->size * CTL_NNC_ELEMS_BYTE, UINT64_MAX};
 }
 
 static struct nnc_dec_params dec_params(const struct source *in,

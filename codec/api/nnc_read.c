@@ -59,7 +59,7 @@ static enum status read_begin(struct dmc_nnc_dec *dec,
         return status;
     const struct nnc_dec_params ours = {
         .in = &dec->from.source,
-        .limits = {own->elem_count_max, own->elem_total_max},
+        .limits = {own->elem_count_max, own->elem_total_max, 0},
         .state = own->state ? own->state->state : NULL,
         .shape_of = own->shape_of ? read_shape : NULL,
         .shape_ctx = dec,

@@ -259,7 +259,7 @@ void ndu_deinit(struct ndu *ndu)
 size_t ndu_weight_name_size(const struct ndu *ndu)
 {
     size_t size = ndu->name_sizes[0];
-    if ((ndu->parts & NDU_DECOMPOSED) && size >= 2 &&
+    if (ndu->type == NDU_BLOCK && (ndu->parts & NDU_DECOMPOSED) && size >= 2 &&
         !memcmp(ndu->names[0] + size - 2, "_G", 2))
         return size - 2;
     return size;

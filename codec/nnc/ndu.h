@@ -82,7 +82,8 @@ struct ndu_context {
     uint8_t profile;
     const struct model_params *model;
     /* Rank and shape of the tensor name, where the unit does not send them;
-     * NOT_FOUND. name is W's: of a decomposed one G's name less its "_G". */
+     * NOT_FOUND. name is W's: of a block with a decomposed one G's name less
+     * its "_G". */
     enum status (*shape_of)(void *ctx, const struct ndu *ndu, uint32_t *rank,
                             uint64_t shape[NNC_RANK_MAX]);
     void *ctx;
@@ -103,7 +104,7 @@ enum status ndu_read(struct nnr_bits *in, const struct ndu_context *context,
                      struct ndu *ndu) MUST_CHECK;
 void ndu_deinit(struct ndu *ndu);
 
-/* Bytes of the name of a decomposed weight, given G's: less "_G". */
+/* Bytes of the name of a block's weight: of a decomposed one G's less "_G". */
 size_t ndu_weight_name_size(const struct ndu *ndu);
 
 #endif

@@ -7,7 +7,9 @@
 #include "codec/nnc/ndu.h"
 #include "codec/nnc/topology.h"
 #include "codec/nnc/unit.h"
+#include "codec/quant/qp.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,14 +23,24 @@ struct item {
     const struct nnc_node *before;
 };
 
+/* Who wrote a stream of profile 0, as far as it shows. */
+enum edition {
+    EDITION_UNKNOWN,
+    EDITION_SECOND, /* as profile 0 is defined */
+    EDITION_FIRST,  /* the first edition's software */
+};
+
 struct nnc_dec {
     struct nnc_dec_params params;
     struct nnc_stream stream;
     struct model_params model;
     bool model_known;
     struct quant_params quant;
+    enum edition edition;
+    bool probing;        /* only to find the edition */
     uint64_t offset;     /* of the next unit */
     uint64_t elem_total; /* of all units so far */
+    uint64_t work_total; /* multiplications of all products so far */
     enum status failed;
 
     struct unit unit;
@@ -250,6 +262,29 @@ static enum status add_vector(struct nnc_dec *dec, enum nnc_part part,
     return add_item(dec, part, name, 1, dec->ndu.shape, &no_codebook);
 }
 
+/* The multiplications that so many elements may take. */
+static uint64_t work_of(uint64_t elem_count)
+{
+    uint64_t work;
+    return checked_mul_u64(elem_count, NNC_PRODUCT_WORK, &work) ? work
+                                                                : UINT64_MAX;
+}
+
+/* Each element of the product takes as many multiplications as the factors have
+ * ranks. */
+static bool budget_work(struct nnc_dec *dec)
+{
+    const struct nnc_dec_limits *limits = &dec->params.limits;
+    uint64_t work;
+    if (!checked_mul_u64(dec->product.elem_count, dec->ndu.decomposition_rank,
+                         &work) ||
+        work > work_of(limits->elem_count_max) ||
+        work > work_of(limits->elem_total_max) - dec->work_total)
+        return false;
+    dec->work_total += work;
+    return true;
+}
+
 /* Sizes of the weight that G and H make; the name as in the header. */
 static enum status init_product(struct nnc_dec *dec, uint64_t *columns)
 {
@@ -261,11 +296,7 @@ static enum status init_product(struct nnc_dec *dec, uint64_t *columns)
     if (!count_elems(ndu->rank, ndu->shape, &row_elems, &product->elem_count) ||
         product->elem_count > dec->params.limits.elem_count_max)
         return fail(dec, STATUS_LIMIT, "the product has too many elements");
-    /* Each element of the product takes as many multiplications. */
-    if (product->elem_count &&
-        ndu->decomposition_rank >
-            NNC_PRODUCT_WORK *
-                (dec->params.limits.elem_count_max / product->elem_count))
+    if (!budget_work(dec))
         return fail(dec, STATUS_LIMIT, "the product takes too much work");
     if (!ndu->g_number_of_rows || !ndu->decomposition_rank ||
         product->elem_count % ndu->g_number_of_rows)
@@ -347,6 +378,17 @@ static bool device_fits(const struct nnc_dec *dec)
     return !known || !dec->ndu.node_id_present || device == dec->ndu.device_id;
 }
 
+/* Whether a node of that depth is followed by the unit. Who does not count says
+ * 0 of differences as of roots; temporal context is of those who do. */
+static bool depth_fits(const struct ndu *ndu, uint32_t before)
+{
+    if (!ndu->put_node_depth)
+        return !ndu->temporal && !before;
+    return ndu->put_node_depth - 1 == before;
+}
+
+/* A difference is one to the node before, with temporal context or without:
+ * added to another it would make a model that nobody ever had. */
 static enum status check_ids(struct nnc_dec *dec, const struct nnc_node *before)
 {
     const struct ndu *ndu = &dec->ndu;
@@ -356,9 +398,22 @@ static enum status check_ids(struct nnc_dec *dec, const struct nnc_node *before)
         return STATUS_OK;
     if (before->parameter_id != ndu->parameter_id)
         return fail(dec, STATUS_BAD_BASE, "it has another parameter id");
-    if (ndu->temporal && (!ndu->put_node_depth ||
-                          ndu->put_node_depth - 1 != before->put_node_depth))
+    if (!depth_fits(ndu, before->put_node_depth))
         return fail(dec, STATUS_BAD_BASE, "it is not the next of its node");
+    return STATUS_OK;
+}
+
+/* Of a tensor that is not known. A state of nothing may be that of one who
+ * begins in the midst of a chain, with a model that others made. */
+static enum status check_first(struct nnc_dec *dec)
+{
+    const struct nnc_state *state = dec->params.state;
+    if (!state || !nnc_state_count(state))
+        return STATUS_OK;
+    if (!device_fits(dec))
+        return fail(dec, STATUS_BAD_BASE, "it comes from another device");
+    if (ids_sent(&dec->ndu) && dec->ndu.put_node_depth > 1)
+        return fail(dec, STATUS_BAD_BASE, "what came before it is missing");
     return STATUS_OK;
 }
 
@@ -371,10 +426,11 @@ static enum status find_before(struct nnc_dec *dec, struct item *item)
     if (item->tensor.temporal && !(before && before->levels))
         return fail(dec, STATUS_BAD_BASE, "what it builds on is not known");
     if (!before)
-        return STATUS_OK;
+        return check_first(dec);
     if (!same_shape(&item->tensor, before))
         return fail(dec, STATUS_BAD_BASE, "it has another shape than before");
-    return before->levels ? check_ids(dec, before) : STATUS_OK;
+    return before->has_ids || before->levels ? check_ids(dec, before)
+                                             : STATUS_OK;
 }
 
 /* ---- payloads ---- */
@@ -396,6 +452,14 @@ static enum status grow_levels(struct nnc_dec *dec, uint64_t count)
     return STATUS_OK;
 }
 
+static bool add_to_total(struct nnc_dec *dec, uint64_t count)
+{
+    if (count > dec->params.limits.elem_total_max - dec->elem_total)
+        return false;
+    dec->elem_total += count;
+    return true;
+}
+
 /* All items against the limits, and memory for their levels. */
 static enum status size_items(struct nnc_dec *dec)
 {
@@ -407,9 +471,9 @@ static enum status size_items(struct nnc_dec *dec)
             return fail(dec, STATUS_LIMIT, "it has too many elements");
         total += count;
     }
-    if (total > limits->elem_total_max - dec->elem_total)
+    if (!add_to_total(dec, total) ||
+        !add_to_total(dec, dec->product.elem_count))
         return fail(dec, STATUS_LIMIT, "the stream has too many elements");
-    dec->elem_total += total;
     return dec->ndu.type == NDU_RAW_FLOAT ? STATUS_OK : grow_levels(dec, total);
 }
 
@@ -433,6 +497,13 @@ static void coding_of(const struct nnc_dec *dec, const struct item *item,
         coding->history = item->before->history;
 }
 
+/* A step above all binary32 numbers would make NaNs of zeros, which are not the
+ * same bits on every machine. */
+static bool step_is_sound(const struct nnc_tensor *tensor)
+{
+    return qp_step(tensor->qp, tensor->qp_density) <= (double)FLT_MAX;
+}
+
 static enum status read_levels(struct nnc_dec *dec, bool first_edition)
 {
     int32_t *levels = dec->levels;
@@ -444,6 +515,8 @@ static enum status read_levels(struct nnc_dec *dec, bool first_edition)
             item->tensor.qp =
                 levels_dec_qp(dec->levels_dec, 6u + dec->quant.qp_density) +
                 dec->quant.qp;
+        if (item->tensor.kind != NNC_INT && !step_is_sound(&item->tensor))
+            return STATUS_LIMIT;
         coding_of(dec, item, first_edition, &coding);
         enum status rc = levels_dec_tensor(dec->levels_dec, &coding, levels);
         if (rc)
@@ -465,18 +538,60 @@ static enum status read_raw(struct nnc_dec *dec)
     return STATUS_OK;
 }
 
+/* Reads on, apart, until a unit shows the edition. Few streams need that. */
+static void find_edition(struct nnc_dec *dec)
+{
+    struct nnc_dec_params params = dec->params;
+    struct nnc_dec *probe;
+    const struct nnc_tensor *tensor = NULL;
+    params.diag = NULL;
+    enum status rc =
+        dec->probing ? STATUS_UNSUPPORTED : nnc_dec_new(&params, &probe);
+    if (rc)
+        return;
+    probe->probing = true;
+    while (!rc && probe->edition == EDITION_UNKNOWN) {
+        rc = nnc_dec_next(probe, &tensor);
+        if (!tensor)
+            break;
+    }
+    dec->edition = probe->edition;
+    nnc_dec_free(probe);
+}
+
 /* Nothing tells profile 0 of the first edition's software from profile 0 as
- * read otherwise, but that a codeword must end where its unit does. */
+ * read otherwise, but that a codeword must end where its unit does. One in some
+ * hundred short ones ends there either way; the first that does not says how to
+ * read all of the stream. */
+static enum status read_profile_0(struct nnc_dec *dec)
+{
+    bool first = dec->edition == EDITION_FIRST;
+    enum status rc = read_levels(dec, first);
+    if (rc == STATUS_NO_MEMORY || (!rc && dec->edition != EDITION_UNKNOWN))
+        return rc;
+    enum status other = read_levels(dec, !first);
+    if (rc || other == STATUS_NO_MEMORY) {
+        if (!other && dec->edition == EDITION_UNKNOWN)
+            dec->edition = EDITION_FIRST;
+        return other == STATUS_NO_MEMORY ? other : other ? rc : STATUS_OK;
+    }
+    if (other)
+        dec->edition = EDITION_SECOND;
+    else
+        find_edition(dec);
+    return read_levels(dec, dec->edition == EDITION_FIRST);
+}
+
 static enum status read_payload(struct nnc_dec *dec)
 {
     if (dec->ndu.type == NDU_RAW_FLOAT)
         return read_raw(dec);
-    enum status rc = read_levels(dec, false);
-    if (rc && rc != STATUS_NO_MEMORY && dec->stream.profile == 0 &&
-        !read_levels(dec, true))
-        rc = STATUS_OK;
+    enum status rc = dec->stream.profile == 0 ? read_profile_0(dec)
+                                              : read_levels(dec, false);
     if (rc == STATUS_TRUNCATED)
         return fail(dec, rc, "its codeword is longer than the unit");
+    if (rc == STATUS_LIMIT)
+        return fail(dec, rc, "its step is above all of binary32");
     if (rc)
         return fail(dec, rc, "its codeword is malformed");
     return STATUS_OK;
@@ -512,6 +627,8 @@ static enum status follow(struct nnc_dec *dec)
                                         ids_sent(&dec->ndu), item->levels);
         if (rc)
             return fail(dec, rc, "there is no room for its node");
+        if (dec->ndu.node_id_present)
+            nnc_state_set_device(dec->pending, dec->ndu.device_id);
     }
     return STATUS_OK;
 }
@@ -552,9 +669,13 @@ static enum status finish(struct nnc_dec *dec)
 {
     if (!dec->model_known)
         return fail(dec, STATUS_TRUNCATED, "no model parameter set follows");
-    enum status rc = STATUS_OK;
-    if (dec->pending)
-        rc = nnc_state_take(dec->params.state, dec->pending);
+    if (!dec->pending || dec->probing)
+        return STATUS_OK;
+    struct nnc_state *state = dec->params.state;
+    if (nnc_state_elems(state, dec->pending) >
+        dec->params.limits.elem_state_max)
+        return fail(dec, STATUS_LIMIT, "too many elements are to be kept");
+    enum status rc = nnc_state_take(state, dec->pending);
     return rc ? fail(dec, rc, "there is no room for its nodes") : STATUS_OK;
 }
 
@@ -597,10 +718,7 @@ const int32_t *nnc_dec_levels(const struct nnc_dec *dec)
 
 static double step_of(const struct nnc_tensor *tensor)
 {
-    int one = 1 << tensor->qp_density;
-    int mantissa = one + (tensor->qp & (one - 1));
-    return ldexp(mantissa,
-                 (tensor->qp >> tensor->qp_density) - (int)tensor->qp_density);
+    return qp_step(tensor->qp, tensor->qp_density);
 }
 
 static void raw_values(const struct nnc_dec *dec, uint64_t first,
@@ -685,6 +803,9 @@ static void product_row(const struct nnc_dec *dec, uint64_t row, uint64_t first,
             out[i] = r ? out[i] + product : product;
         }
     }
+    for (uint64_t i = 0; i < count; i++)
+        if (isnan(out[i]))
+            out[i] = NAN; /* whatever NaN the machine makes of infinities */
 }
 
 void nnc_dec_product_values(const struct nnc_dec *dec, uint64_t first,
@@ -730,6 +851,8 @@ enum status nnc_dec_new(const struct nnc_dec_params *params,
     if (!limits->elem_total_max)
         limits->elem_total_max =
             params->state ? NNC_ELEM_STATE_MAX : NNC_ELEM_TOTAL_MAX;
+    if (!limits->elem_state_max)
+        limits->elem_state_max = limits->elem_total_max;
     enum status rc = levels_dec_new(&made->levels_dec);
     if (!rc && params->state)
         rc = nnc_state_new(&made->pending);

@@ -40,14 +40,17 @@
 /* The same of streams that are followed: a state keeps 5 bytes an element. */
 #define NNC_ELEM_STATE_MAX ((uint64_t)1 << 30)
 /* A product of G and H may take as many multiplications for each element that
- * a unit may have. */
+ * a unit may have, and all of them for each that the stream may have. */
 #define NNC_PRODUCT_WORK 64u
 
 /* 0: the constant above. A few bytes can announce that many zeros, so callers
- * who know how large a model is should say so. */
+ * who know how large a model is should say so. The weight that G and H make
+ * counts as they do. */
 struct nnc_dec_limits {
     uint64_t elem_count_max; /* of the tensors of one data unit together */
     uint64_t elem_total_max; /* of a stream; 0: less if there is a state */
+    /* Of all that the state holds after a stream; 0: elem_total_max. */
+    uint64_t elem_state_max;
 };
 
 /* Fills rank and shape of a tensor that the stream gives none for, or answers
@@ -104,7 +107,8 @@ const int32_t *nnc_dec_levels(const struct nnc_dec *dec);
  *   uniform   (float)step * (float)level, one binary32 multiplication
  *   codebook  (float)((double)codebook[level + zero] * step)
  *   step      (m + (qp & (m - 1))) * 2^((qp >> density) - density), m =
- *             2^density, arithmetic shift */
+ *             2^density, arithmetic shift; streams with a step that is above
+ *             all binary32 numbers are LIMIT */
 void nnc_dec_values(const struct nnc_dec *dec, uint64_t first, uint64_t count,
                     void *out);
 
@@ -122,7 +126,8 @@ const struct nnc_product *nnc_dec_product(const struct nnc_dec *dec);
 
 /* Values of elements of that weight in row-major order: element (i, j) of G * H
  * is the sum of G(i, r) * H(r, j) over increasing r, each product and each sum
- * rounded to binary32. (The standard leaves the arithmetic open.) */
+ * rounded to binary32; a NaN, which takes infinities, is 0x7fc00000. (The
+ * standard leaves the arithmetic open.) */
 void nnc_dec_product_values(const struct nnc_dec *dec, uint64_t first,
                             uint64_t count, float *out);
 

@@ -207,19 +207,37 @@ static bool int_store(enum dtype dtype, const uint8_t *base, size_t width,
     return true;
 }
 
-/* value is a binary32 number, or an int32 where the type is f64. */
+/* A sum that is no number is the same bits on every machine: those of the base,
+ * or of one NaN where infinities cancel out. */
+static float settled_f32(float sum, float base)
+{
+    return !isnan(sum) ? sum : isnan(base) ? base : NAN;
+}
+
+static double settled_f64(double sum, double base)
+{
+    return !isnan(sum) ? sum : isnan(base) ? base : (double)NAN;
+}
+
+static float sum_f32(float base, double value)
+{
+    return settled_f32((float)((double)base + value), base);
+}
+
+/* value is a binary32 number or an int32. */
 static void float_store(enum dtype dtype, const struct narrow_float *f,
                         const uint8_t *base, double value, uint8_t *out)
 {
     if (dtype == DTYPE_F64)
-        store_f64(out, base ? load_f64(base) + value : value);
+        store_f64(out, base
+                           ? settled_f64(load_f64(base) + value, load_f64(base))
+                           : value);
     else if (dtype == DTYPE_F32)
-        store_le32(out, float_bits((float)(base ? (double)load_f32(base) + value
-                                                : value)));
+        store_le32(out, float_bits(base ? sum_f32(load_f32(base), value)
+                                        : (float)value));
     else
         narrow_store(
-            f, out,
-            (float)(base ? (double)narrow_load(f, base) + value : value));
+            f, out, base ? sum_f32(narrow_load(f, base), value) : (float)value);
 }
 
 static bool put_one(enum dtype dtype, const struct narrow_float *f,
@@ -241,9 +259,11 @@ static void put_f32(const uint8_t *base, const float *values, size_t count,
         for (size_t i = 0; i < count; i++)
             store_le32(out + 4 * i, float_bits(values[i]));
     else
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
+            float from = load_f32(base + 4 * i);
             store_le32(out + 4 * i,
-                       float_bits(load_f32(base + 4 * i) + values[i]));
+                       float_bits(settled_f32(from + values[i], from)));
+        }
 }
 
 bool nnc_element_put_floats(enum dtype dtype, const uint8_t *base,

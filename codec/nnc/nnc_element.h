@@ -36,7 +36,8 @@ bool nnc_element_ints(enum dtype dtype, const uint8_t *in, const uint8_t *base,
  *
  *   to a float    the sum is rounded once to binary32 (f64: binary64), then to
  *                 the type, to nearest even; beyond its range it becomes an
- *                 infinity, or NaN in f8_e4m3
+ *                 infinity, or NaN in f8_e4m3. A sum that is a NaN is the
+ *                 base's, else a quiet one without sign or payload
  *   to an integer floats are rounded to nearest even first
  *
  * False when an integer type cannot hold a number; out is unspecified then. */

@@ -36,7 +36,7 @@ enum status nnc_shape_of_model(void *ctx, const char *name, uint32_t *rank,
 
 struct nnc_dec_limits nnc_limits_of_model(const struct model *model)
 {
-    struct nnc_dec_limits limits = {NNC_MODEL_SLACK, NNC_MODEL_SLACK};
+    struct nnc_dec_limits limits = {NNC_MODEL_SLACK, NNC_MODEL_SLACK, 0};
     for (size_t i = 0; i < model->tensor_count; i++) {
         uint64_t count = tensor_elem_count(&model->tensors[i]);
         count *= NNC_MODEL_TIMES; /* a content has at most 2^36 bytes */

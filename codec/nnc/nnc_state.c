@@ -202,11 +202,9 @@ enum status nnc_state_sent(struct nnc_state *state,
 {
     struct nnc_node node;
     uint8_t *history = NULL;
-    if (!levels)
-        return STATUS_OK;
     node_of_tensor(&node, before, tensor, has_ids);
     node.levels = levels;
-    if (tensor->has_parent) {
+    if (tensor->has_parent && levels) {
         bool fits = before && before->elem_count == node.elem_count;
         if (node.elem_count >= SIZE_MAX)
             return STATUS_NO_MEMORY;
@@ -216,10 +214,7 @@ enum status nnc_state_sent(struct nnc_state *state,
         turn_on(history, fits ? before->history : NULL, levels,
                 node.elem_count);
     }
-    enum status rc = put(state, &node, history);
-    if (!rc && has_ids)
-        nnc_state_set_device(state, tensor->device_id);
-    return rc;
+    return put(state, &node, history);
 }
 
 bool nnc_state_device(const struct nnc_state *state, uint32_t *device_id)
@@ -232,6 +227,23 @@ void nnc_state_set_device(struct nnc_state *state, uint32_t device_id)
 {
     state->device_known = true;
     state->device_id = device_id;
+}
+
+static uint64_t kept_elems(const struct entry *entry)
+{
+    return entry->levels ? entry->node.elem_count : 0;
+}
+
+uint64_t nnc_state_elems(const struct nnc_state *state,
+                         const struct nnc_state *newer)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < newer->count; i++)
+        sum += kept_elems(newer->entries[i]);
+    for (size_t i = 0; i < state->count; i++)
+        if (!nnc_state_find(newer, state->entries[i]->name))
+            sum += kept_elems(state->entries[i]);
+    return sum;
 }
 
 enum status nnc_state_take(struct nnc_state *state, struct nnc_state *newer)

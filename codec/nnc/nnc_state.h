@@ -8,7 +8,8 @@
  *
  * The rule, per unit sent: levels and ids are replaced; an element's history
  * turns on where the level is not 0. A unit without a parent is a root: its
- * history is empty. Raw floats leave nothing. Tensors that a stream leaves out
+ * history is empty. Raw floats leave their ids, and neither levels nor history:
+ * the next update has no temporal context. Tensors that a stream leaves out
  * stay as they are.
  *
  * Ref: ISO/IEC 15938-17:2024, parameter update tree. */
@@ -59,8 +60,9 @@ enum status nnc_state_put(struct nnc_state *state, const struct nnc_node *node)
  *
  * before   the node that state has of it, or that a caller has elsewhere, or
  *          NULL
- * has_ids  device_id, parameter_id and put_node_depth of tensor were sent; else
- *          parameter_id is that of before and the depth one more, 1 at first */
+ * has_ids  parameter_id and put_node_depth of tensor were sent; else
+ *          parameter_id is that of before and the depth one more, 1 at first
+ * levels   NULL: raw floats */
 enum status nnc_state_sent(struct nnc_state *state,
                            const struct nnc_node *before,
                            const struct nnc_tensor *tensor, bool has_ids,
@@ -69,6 +71,10 @@ enum status nnc_state_sent(struct nnc_state *state,
 /* The device whose updates these are; false where none is known yet. */
 bool nnc_state_device(const struct nnc_state *state, uint32_t *device_id);
 void nnc_state_set_device(struct nnc_state *state, uint32_t device_id);
+
+/* The levels of all nodes that state would hold after nnc_state_take. */
+uint64_t nnc_state_elems(const struct nnc_state *state,
+                         const struct nnc_state *newer);
 
 /* Moves all nodes and the device of newer over those of state; newer is empty
  * after. NO_MEMORY, LIMIT: neither changed. */

@@ -84,7 +84,7 @@ static enum status read_stream(struct bytes stream, unsigned choice,
     struct source source = source_of_bytes(stream);
     struct diag diag = {0};
     struct nnc_dec_params params = {.in = &source,
-                                    .limits = {ELEMS, 20 * ELEMS},
+                                    .limits = {ELEMS, 20 * ELEMS, 0},
                                     .state = state,
                                     .diag = &diag};
     struct nnc_dec *dec;

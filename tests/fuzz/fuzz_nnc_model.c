@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct nnc_entries entries;
     struct source in = source_of_bytes(bytes_of(data, size));
     const struct nnc_read_params params = {
-        .dec = {.in = &in, .limits = {ELEMS_MAX, 2 * ELEMS_MAX}},
+        .dec = {.in = &in, .limits = {ELEMS_MAX, 2 * ELEMS_MAX, 0}},
         .put = put,
         .put_ctx = &apart};
     writer_init_heap(&apart, OUT_MAX);

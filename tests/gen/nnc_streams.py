@@ -2,7 +2,10 @@
 """Writes small NNC bitstreams with all that the reader knows, their integers and
 values, and malformed ones: tests/vectors/nnc by default.
 
-    nnc_streams.py [-s SEED] [FOLDER]
+    nnc_streams.py [-s SEED] [-n COUNT] [FOLDER]
+
+COUNT is of streams, and of chains of streams, in which all that the syntax has
+is mixed; the committed ones are few.
 
 Independent of the codec: its own arithmetic coder and binarisation, written from
 ISO/IEC 15938-17's syntax; slow, and without any search. Parameter sets, skipped
@@ -152,6 +155,9 @@ class Tensor:
         self.parent = self.row_skip = self.random_sets = False
         self.depth = self.parameter = self.device = 0
         self.kind = FLOAT
+        # Of the header, where it may say things in another way or not at all.
+        self.node_ids = self.inputs = self.send_unary = True
+        self.parent_type, self.format, self.shift, self.parts = 0, None, 0, 0
         self.__dict__.update(more)
         assert len(self.levels) == product(self.shape)
 
@@ -294,23 +300,47 @@ class Writer:
 
     # ---- units ----
 
-    def start(self, parent=False, topology=True):
+    def start(self, parent=False, topology=True, methods=1, maps=0, base=None,
+              metric=None, performance=False):
         bits = Bits()
-        bits.u(5, 16)
-        bits.u(3, 1)
+        bits.u(1, 1)
+        bits.u(4, maps)
+        bits.u(3, methods)
         bits.u(1, 0)
         if self.profile == 1:
-            bits.u(3, 0)
+            bits.u(1, base is not None)
+            bits.u(1, performance)
+            bits.u(1, metric is not None and not performance)
             bits.u(1, parent)
             bits.u(3, 0)
+            if base is not None:
+                bits.st(base)
+            if metric is not None:
+                bits.st(metric)
         else:
             bits.u(7, 0)
         bits.u(3, self.density)
         bits.u(13, self.qp)
+        if maps:  # what they hold is not looked at
+            bits.u(40, 0x5a5a5a5a5a)
         bits.align()
         self.signalling = parent
         out = unit(0, bytes([self.profile])) + unit(1, bits.bytes())
         return out + (unit(3, bytes(3)) if topology else b"")
+
+    def layer(self, density, qp, methods=1):
+        """A layer parameter set, which holds from here on."""
+        bits = Bits()
+        bits.u(8, 128)
+        bits.u(4, 0)
+        bits.u(3, methods)
+        bits.u(1, 0)
+        if methods & 3:
+            bits.u(3, density)
+            bits.u(13, qp)
+            self.density, self.qp = density, qp
+        bits.align()
+        return unit(2, bits.bytes())
 
     def codebook(self, bits, values, zero):
         bits.u(4, 2)
@@ -331,8 +361,10 @@ class Writer:
         bits = Bits()
         bits.u(5, kind)
         bits.u(1, kind == BLOCK)
-        bits.u(1, 0)
-        bits.u(1, 1)
+        bits.u(1, first.format is not None)
+        bits.u(1, first.inputs)
+        for t in tensors:
+            t.density, t.qp_plus = self.density, self.qp
         if names:
             bits.ue(7, len(names) - 2)
             bits.align()
@@ -341,39 +373,51 @@ class Writer:
         else:
             bits.st(first.name)
         if self.profile == 1:
-            bits.u(1, 1)
-            bits.ue(1, first.device)
-            bits.ue(5, first.parameter)
-            bits.ue(4, first.depth)
+            bits.u(1, first.node_ids)
+            if first.node_ids:
+                bits.ue(1, first.device)
+                bits.ue(5, first.parameter)
+                bits.ue(4, first.depth)
             if self.signalling:
                 bits.u(1, first.parent)
             if first.parent:
-                bits.u(2, 0)
+                bits.u(2, first.parent_type)
                 bits.u(1, first.temporal is not None)
-                bits.ue(1, 0)
+                if first.parent_type:
+                    bits.u(256 * first.parent_type, self.random.getrandbits(99))
+                else:
+                    bits.ue(1, 0)
+                    if not first.node_ids:
+                        bits.ue(5, first.parameter)
+                        bits.ue(4, first.depth)
         if kind in (FLOAT, BLOCK):
             bits.u(1, main.codebook is not None)
             if main.codebook:
                 self.codebook(bits, main.codebook, main.zero)
         if kind != RAW:
             bits.u(1, first.dq)
-        bits.u(1, send_dims)
-        bits.u(1, 1)
-        bits.u(4, parts)
+        if first.format is not None:
+            bits.u(7, first.format)
         shape = shape or last.shape
-        if factors:
-            bits.ue(3, factors[1])
-            bits.ue(3, factors[0])
-        if send_dims:
-            bits.ue(1, len(shape))
-            for d in shape:
-                bits.ue(7, d)
-        bits.u(8, first.unary - 1)
+        if first.inputs:
+            bits.u(1, send_dims)
+            bits.u(1, first.send_unary)
+            bits.u(4, parts or first.parts)
+            if (parts or first.parts) & 1:
+                bits.ue(3, factors[1] if factors else 3)
+                bits.ue(3, factors[0] if factors else 4)
+            if send_dims:
+                bits.ue(1, len(shape))
+                for d in shape:
+                    bits.ue(7, d)
+            if first.send_unary:
+                bits.u(8, first.unary - 1)
+        assert first.unary == 10 or first.inputs and first.send_unary
         if factors and main.codebook:
             self.codebook(bits, last.codebook, last.zero)
         if len(shape) > 1:
             if self.profile == 1:
-                bits.ue(1, 0)
+                bits.ue(1, first.shift)
             bits.u(4, first.scan)
             if first.scan:
                 B = 4 << first.scan
@@ -401,6 +445,7 @@ def values_of(t, density, qp_plus):
         return struct.pack("<%df" % len(t.raw), *t.raw)
     if t.kind == INT:
         return struct.pack("<%di" % len(t.out), *t.out)
+    density, qp_plus = (t.density, t.qp_plus) if t.out else (density, qp_plus)
     m = 1 << density
     qp = t.qp + qp_plus
     step = (m + (qp & m - 1)) * 2.0 ** ((qp >> density) - density)
@@ -436,12 +481,8 @@ class Collection:
             if t.kind == RAW:
                 return {"dtype": "float32", "method": "raw"}
             method = "codebook" if t.codebook else "uniform"
-            return {"dtype": "float32", "qp": t.qp + writer.qp,
+            return {"dtype": "float32", "qp": t.qp + t.qp_plus,
                     "method": method}
-
-        def node(t):
-            return {"dtype": "int32", "put_node_depth": t.depth,
-                    "parameter_id": t.parameter}
 
         def words(levels):
             return struct.pack("<%di" % len(levels), *levels)
@@ -456,9 +497,8 @@ class Collection:
                                      [words(t.out) for t in coded],
                                      lambda t: {"dtype": "int32"})
         if before:
-            case["base"] = self.listed(name + ".base.bin", before,
-                                       [words(t.out) for t in before], node)
-        seen = [t for t in tensors if t.history]
+            case["base"] = self.base(name, before)
+        seen = [t for t in tensors if t.history and any(t.history)]
         if seen:
             case["history"] = self.listed(name + ".hist.bin", seen,
                                           [bytes(t.history) for t in seen],
@@ -466,9 +506,22 @@ class Collection:
         case.update(more)
         self.cases.append(case)
 
-    def refuse(self, name, stream, reason):
-        self.reject.append({"id": name, "reason": reason, "bytes": len(stream),
-                            "stream": self.file(name + ".nnc", stream)})
+    def base(self, name, before):
+        def node(t):
+            return {"dtype": "int32", "put_node_depth": t.depth,
+                    "parameter_id": t.parameter}
+
+        return self.listed(name + ".base.bin", before,
+                           [struct.pack("<%di" % len(t.out), *t.out)
+                            for t in before], node)
+
+    def refuse(self, name, stream, reason, before=None, **more):
+        case = {"id": name, "reason": reason, "bytes": len(stream),
+                "stream": self.file(name + ".nnc", stream)}
+        if before:
+            case["base"] = self.base(name, before)
+        case.update(more)
+        self.reject.append(case)
 
     def write(self):
         index = {"format": 1, "byte_order": "little", "cases": self.cases,
@@ -612,16 +665,7 @@ def other_units(all_, seed):
         unit(33, b"whatever") + w.ndu([a], counter=0)
     stream += w.ndu([raw], payload=struct.pack("<4f", *raw.raw))
     all_.case("other_units", stream, [a, raw], w)
-    lps = Bits()
-    lps.u(8, 128)
-    lps.u(4, 0)
-    lps.u(3, 1)
-    lps.u(1, 0)
-    lps.u(3, 1)
-    lps.u(13, -3)
-    lps.align()
-    stream = w.start() + unit(2, lps.bytes())
-    w.density, w.qp = 1, -3
+    stream = w.start() + w.layer(1, -3)
     stream += w.ndu([b])
     all_.case("layer_parameters", stream, [b], w)
 
@@ -674,6 +718,295 @@ def chain(all_, seed):
                   [u], w, before=[t], base_device_id=3)
 
 
+# ---- everything mixed ----
+
+NAMES = ["", "w", "a b", "x_G", "y_H", "\u00e9\u4e2d", "q\"\\", "z" * 70]
+
+
+def mixed_start(w, rnd, parent=False):
+    """Units before the first data unit, with whatever they may say."""
+    def junk(size):
+        return bytes(rnd.randint(0, 255) for _ in range(size))
+
+    performance = rnd.random() < 0.2
+    stream = w.start(parent, topology=False, methods=rnd.choice((1, 2, 3)),
+                     maps=rnd.choice((0, 0, 0, 8, 1, 15)),
+                     base=rnd.choice((None, None, "", "b\u00e9")),
+                     metric="top-1" if performance or rnd.random() < 0.2
+                     else None, performance=performance)
+    for _ in range(rnd.choice((0, 1, 1, 2))):
+        form = rnd.randint(0, 6)
+        stream += unit(3, bytes([form, rnd.randint(0, 1)]) + junk(form),
+                       long_size=rnd.random() < 0.2)
+    for kind in (4, 6, 31, 63):
+        if rnd.random() < 0.15:
+            stream += unit(kind, junk(rnd.randint(0, 9)))
+    return stream
+
+
+def mixed_shape(rnd):
+    rank = rnd.choice((1, 1, 2, 2, 2, 3, 4, 5, 6))
+    sides = {1: 40, 2: 40, 3: 11, 4: 6, 5: 4, 6: 3}[rank]
+    shape = [rnd.randint(1, sides) for _ in range(rank)]
+    if rnd.random() < 0.08:
+        shape[rnd.randrange(rank)] = 0
+    return shape
+
+
+def mixed_coding(rnd, profile, name, shape, **more):
+    """A tensor of that name and shape, coded in any way there is."""
+    count = product(shape)
+    kind = rnd.choice((INT, FLOAT, FLOAT, FLOAT, FLOAT))
+    options = {"kind": kind, "unary": rnd.choice((1, 2, 10, 11, 11, 30, 256)),
+               "random_sets": rnd.random() < 0.5, "qp": rnd.randint(-20, 10),
+               "scan": rnd.choice((0, 0, 1, 2, 3, 4)),
+               "row_skip": rnd.random() < 0.5, "shift": rnd.choice((0, 0, 1, 5)),
+               "format": rnd.choice((None, None, 1, 8)),
+               "dq": kind == FLOAT and rnd.random() < 0.6}
+    options.update(more)
+    if len(shape) == 1:
+        options["scan"] = 0
+    levels = draw(rnd, count, rnd.choice((1, 3, 40)),
+                  rnd.choice((0, 0.3, 0.8, 0.99)))
+    if kind == FLOAT and rnd.random() < 0.25:
+        low = rnd.randint(-9, 3)
+        book = sorted(rnd.sample(range(low, low + 90), rnd.choice((1, 2, 5, 40))))
+        zero = rnd.choice((0, len(book) - 1, rnd.randrange(len(book))))
+        options.update(codebook=book, zero=zero, dq=False)
+        levels = [max(-zero, min(len(book) - 1 - zero, k)) for k in levels]
+    if profile == 1 and rnd.random() < 0.2:
+        width = product(shape[1:])
+        for row in range(count // width if width else 0):
+            if rnd.random() < 0.6:
+                levels[row * width:(row + 1) * width] = [0] * width
+    return Tensor(name, shape, levels, **options)
+
+
+def mixed_header(rnd, t):
+    """What may be left out; True: dimensions are sent."""
+    choice = rnd.randint(0, 9)
+    if choice == 0:
+        t.inputs, t.unary = False, 10
+    elif choice == 1:
+        t.send_unary, t.unary = False, 10
+    elif choice == 2 and t.kind == FLOAT:
+        t.parts = rnd.randint(1, 15)
+    return t.inputs and rnd.random() < 0.85
+
+
+def mixed_raw(rnd, name, shape, **more):
+    t = Tensor(name, shape, [0] * product(shape), kind=RAW, **more)
+    t.raw = [rnd.choice((0.0, -0.0, 1e-40, rnd.gauss(0, 1), 1e38))
+             for _ in t.levels]
+    t.out = []
+    return t, struct.pack("<%df" % len(t.raw), *t.raw)
+
+
+def mixed_block(rnd, w, name, **more):
+    """A block of a layer's tensors: parts in coding order, and its unit."""
+    parts = rnd.randint(0, 15)
+    shape = [rnd.randint(1, 20), rnd.randint(1, 6), rnd.randint(1, 5)]
+    more = dict(more, scan=rnd.choice((0, 1, 2)), unary=rnd.choice((1, 10, 11)),
+                row_skip=rnd.random() < 0.5, random_sets=rnd.random() < 0.3)
+    dq = rnd.random() < 0.5
+    book = not dq and rnd.random() < 0.4
+
+    def one(suffix, dims, coded):
+        levels = draw(rnd, product(dims), 2)
+        t = Tensor(name + suffix, dims, levels, dq=dq, qp=rnd.randint(-20, 5),
+                   **more)
+        if coded:
+            zero = rnd.randint(0, 3)
+            t.codebook, t.zero = [-7, -1, 0, 6][:rnd.randint(zero + 1, 4)], zero
+            t.levels = [max(-zero, min(len(t.codebook) - 1 - zero, k))
+                        for k in levels]
+        return t
+
+    width = product(shape[1:])
+    factors = [shape[0], rnd.randint(1, 9)] if parts & 1 else None
+    scaling = [one("_scaling", shape[:1], False)] if parts & 2 else []
+    norm = [one("." + s, shape[:1], False) for s in ("beta", "gamma", "mean", "var")
+            ] if parts & 4 else []
+    bias = [one(".bias", shape[:1], False)] if parts & 8 else []
+    weight = [one("_G", factors, book), one("_H", [factors[1], width], book)
+              ] if factors else [one("", shape, book)]
+    names = [t.name for t in weight + scaling + norm + bias]
+    if len(names) == 1:
+        return None
+    tensors = scaling + bias + norm + weight
+    return tensors, w.ndu(tensors, names=names, parts=parts, shape=shape,
+                          factors=factors)
+
+
+def mixed_stream(all_, name_of_case, seed):
+    rnd = random.Random(seed)
+    profile = rnd.choice((1, 1, 1, 1, 0))
+    w = Writer(rnd.random(), profile, density=rnd.randint(0, 7),
+               qp=rnd.randint(-30, 30),
+               first_edition=profile == 0 and rnd.random() < 0.5)
+    stream, sent, known = mixed_start(w, rnd), [], []
+    names = rnd.sample(NAMES, rnd.randint(1, 5))
+    for name in names:
+        if rnd.random() < 0.15:
+            stream += w.layer(rnd.randint(0, 7), rnd.randint(-30, 30),
+                              rnd.choice((0, 1, 2, 3)))
+        ids = {"node_ids": rnd.random() < 0.8,
+               "device": rnd.choice((0, 1, 9)),
+               "parameter": rnd.choice((0, 3, 5000)),
+               "depth": rnd.choice((0, 1, 40))}
+        shape = mixed_shape(rnd)
+        if rnd.random() < 0.12:
+            t, payload = mixed_raw(rnd, name, shape, **ids)
+            stream += w.ndu([t], payload=payload)
+            sent.append(t)
+            continue
+        if rnd.random() < 0.2:
+            made = mixed_block(rnd, w, name, **ids)
+            if made:
+                sent += made[0]
+                stream += made[1]
+            continue
+        t = mixed_coding(rnd, profile, name, shape, **ids)
+        dims = mixed_header(rnd, t)
+        stream += w.ndu([t], send_dims=dims, long_size=rnd.random() < 0.1)
+        if not dims:
+            known.append({"name": name, "shape": shape})
+        sent.append(t)
+    more = {"known_dims": known} if known else {}
+    all_.case(name_of_case, stream, sent, w, **more)
+
+
+def mixed_streams(all_, seed, count):
+    # First edition, in which a unit, the first or a later one, ends where it
+    # must when read as profile 0 as well, but with other integers.
+    mixed_stream(all_, "edition1_or_not", 16 * 1000003 + 7)
+    mixed_stream(all_, "edition1_or_not_later", 2 * 1000003 + 22)
+    for number in range(count):
+        mixed_stream(all_, "mixed_%d" % number, seed * 1000003 + number)
+
+
+class Kept:
+    """What a receiver keeps of one tensor."""
+
+    def __init__(self, t, before):
+        self.name, self.shape, self.out = t.name, t.shape, t.out
+        self.depth, self.parameter = t.depth, t.parameter
+        if not t.node_ids and (t.parent_type or not t.parent):
+            self.parameter = before.parameter if before else 0
+            self.depth = (before.depth if before else 0) + 1 if t.parent else 0
+        seen = before.seen if before and t.parent else [0] * len(t.out)
+        self.seen = [int(a or b != 0) for a, b in zip(seen, t.out)]
+
+
+def mixed_chain(all_, seed, number):
+    rnd = random.Random(seed * 1000033 + number)
+    names = rnd.sample(NAMES, rnd.randint(1, 4))
+    shapes = {name: mixed_shape(rnd) for name in names}
+    kept, device, known_device = {}, rnd.choice((0, 0, 2, 77)), None
+    for step in range(3):
+        w = Writer(rnd.random(), density=rnd.randint(0, 7),
+                   qp=rnd.randint(-30, 30))
+        stream, sent = mixed_start(w, rnd, parent=True), []
+        now = dict(kept)
+        base, base_device = [kept[n] for n in sorted(kept)], known_device
+        for name in names:
+            if rnd.random() < 0.2:
+                continue
+            before = kept.get(name)
+            parent = rnd.random() < 0.85
+            ids = {"parent": parent, "device": device,
+                   "node_ids": rnd.random() < 0.8,
+                   "parent_type": rnd.choice((0, 0, 0, 1, 2)),
+                   "parameter": names.index(name), "depth": 0}
+            if before:
+                ids["parameter"] = before.parameter
+            if parent:
+                ids["depth"] = before.depth + 1 if before else 1
+            t = mixed_coding(rnd, 1, name, shapes[name], **ids)
+            dims = mixed_header(rnd, t)
+            if parent and before and rnd.random() < 0.6:
+                t.temporal = before.out
+            if parent and rnd.random() < 0.4:
+                t.history = before.seen if before else [0] * len(t.levels)
+            dims = dims or not before
+            stream += w.ndu([t], send_dims=dims and t.inputs)
+            if not t.inputs and not before:
+                stream, t = None, None
+                break
+            sent.append(t)
+            now[name] = Kept(t, before)
+            known_device = device if t.node_ids else known_device
+        if stream is None:
+            return
+        more = {} if base_device is None else {"base_device_id": base_device}
+        all_.case("mixed_chain_%d_%d" % (number, step), stream, sent, w,
+                  before=base or None, chain={"name": "mixed_%d" % number,
+                                              "step": step}, **more)
+        kept = now
+
+
+def raw_in_chain(all_):
+    """Raw floats are updates as well: they have their place in the chain, and
+    leave no integers to look at."""
+    w = Writer(0)
+
+    def ids(depth):
+        return {"parent": True, "parameter": 4, "device": 2, "depth": depth}
+
+    first = Tensor("w", [2], [3, -1], out=[3, -1], **ids(1))
+    raw, payload = mixed_raw(random.Random(0), "w", [2], **ids(2))
+    last = Tensor("w", [2], [0, 5], **ids(3))
+    stream = w.start(parent=True) + w.ndu([raw], payload=payload) + \
+        w.ndu([last])
+    all_.case("raw_in_chain_0", stream, [raw, last], w, before=[first],
+              base_device_id=2, chain={"name": "raw", "step": 0})
+    then = Tensor("w", [2], [1, 0], temporal=last.levels, **ids(4))
+    stream = w.start(parent=True) + w.ndu([then])
+    all_.case("raw_in_chain_1", stream, [then], w,
+              before=[last],
+              base_device_id=2, chain={"name": "raw", "step": 1})
+
+
+def ids_left_out(all_):
+    """The device is not known where only the parent's part of the header has
+    ids; G alone is found by its own name."""
+    w = Writer(0)
+    first = Tensor("w", [3, 2], [1, 0, 0, -2, 0, 0], parent=True, node_ids=False,
+                   parameter=6, depth=1)
+    all_.case("no_device_0", w.start(parent=True) + w.ndu([first]), [first], w,
+              chain={"name": "no_device", "step": 0})
+    then = Tensor("w", [3, 2], [0, 0, 0, 1, 0, 0], parent=True, device=9,
+                  parameter=6, depth=2)
+    all_.case("no_device_1", w.start(parent=True) + w.ndu([then]), [then], w,
+              before=[first], chain={"name": "no_device", "step": 1})
+    g = Tensor("x_G", [4, 3], [1, 0, -1] * 4, parts=1)
+    all_.case("g_alone_known_dims", w.start() + w.ndu([g], send_dims=False), [g],
+              w, known_dims=[{"name": "x_G", "shape": [4, 3]}])
+
+
+def refused_parents(all_):
+    """Updates that are not the next of their chain, with no temporal context
+    to notice it by."""
+    w = Writer(0)
+    kept = Tensor("w", [2], [3, -1], parameter=4, depth=2)
+    kept.out = kept.levels
+
+    def refuse(why, name="w", **ids):
+        ids = dict({"depth": 3, "parameter": 4, "device": 0}, **ids)
+        t = Tensor(name, [2], [1, 0], parent=True, **ids)
+        all_.refuse("parent_" + why, w.start(parent=True) + w.ndu([t]),
+                    "not what it builds on", before=[kept], base_device_id=0)
+
+    refuse("too_old", depth=2)
+    refuse("root", depth=1)
+    refuse("too_new", depth=4)
+    refuse("not_counted", depth=0)
+    refuse("other_parameter", parameter=5)
+    refuse("other_device", device=1)
+    refuse("other_device_first", name="v", depth=1, device=1)
+    refuse("missed", name="v", depth=2)
+
+
 def refusals(all_, seed):
     rnd = random.Random(seed)
     w = Writer(seed)
@@ -703,6 +1036,9 @@ def refusals(all_, seed):
     w.start(parent=True)
     t.parent, t.temporal, t.depth = True, [1] * 42, 1
     all_.refuse("no_base", w.start(parent=True) + w.ndu([t]), "no base")
+    w = Writer(seed, qp=2000)
+    all_.refuse("step_too_large", w.start() + w.ndu([Tensor("w", [2], [0, 1])]),
+                "a step above all of binary32")
     w = Writer(seed, profile=0)
     far = Tensor("w", [5], [0, 1, -2, 2, 0], codebook=[-1, 0, 1], zero=1)
     all_.refuse("far_index", w.start() + w.ndu([far]), "index out of codebook")
@@ -710,9 +1046,11 @@ def refusals(all_, seed):
 
 def main():
     args = sys.argv[1:]
-    seed = 1
+    seed, count = 1, 8
     if args[:1] == ["-s"]:
         seed, args = int(args[1]), args[2:]
+    if args[:1] == ["-n"]:
+        count, args = int(args[1]), args[2:]
     here = os.path.dirname(os.path.abspath(__file__))
     folder = args[0] if args else os.path.join(here, "..", "vectors", "nnc")
     os.makedirs(folder, exist_ok=True)
@@ -724,7 +1062,13 @@ def main():
     other_units(all_, seed)
     first_edition(all_, seed)
     chain(all_, seed)
+    mixed_streams(all_, seed, count)
+    for number in range(count // 2):
+        mixed_chain(all_, seed, number)
+    raw_in_chain(all_)
+    ids_left_out(all_)
     refusals(all_, seed)
+    refused_parents(all_)
     all_.write()
 
 

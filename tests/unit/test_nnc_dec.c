@@ -208,7 +208,7 @@ static void limits_hold(void **state)
     assert_int_equal(read_all(stream, NULL, 4, NULL), STATUS_OK);
     assert_int_equal(read_all(stream, NULL, 3, NULL), STATUS_LIMIT);
     struct source source = source_of_bytes(stream);
-    struct nnc_dec_params params = {.in = &source, .limits = {0, 3}};
+    struct nnc_dec_params params = {.in = &source, .limits = {0, 3, 0}};
     struct nnc_dec *dec;
     assert_int_equal(nnc_dec_new(&params, &dec), STATUS_OK);
     assert_int_equal(drain(dec), STATUS_LIMIT);
@@ -368,6 +368,84 @@ static void factors_are_multiplied_in_order(void **state)
     writer_deinit(&wr);
 }
 
+static enum status read_total(const struct writer *wr, uint64_t total)
+{
+    struct source source = source_of_bytes(bytes_of(wr->data, wr->size));
+    struct nnc_dec_params params = {.in = &source};
+    struct nnc_dec *dec;
+    params.limits.elem_total_max = total;
+    assert_int_equal(nnc_dec_new(&params, &dec), STATUS_OK);
+    enum status rc = drain(dec);
+    nnc_dec_free(dec);
+    return rc;
+}
+
+/* What factors make is put somewhere as well, and takes time. */
+static void products_count_as_tensors_do(void **state)
+{
+    (void)state;
+    static const int32_t zeros[FACTORS * COLUMNS];
+    const uint64_t parts = FACTORS * (G_ROWS + COLUMNS);
+    const uint64_t all = parts + G_ROWS * COLUMNS;
+    struct writer wr;
+    writer_init_heap(&wr, 1 << 20);
+    write_factors(&wr, zeros, zeros);
+    assert_int_equal(read_total(&wr, all), STATUS_OK);
+    assert_int_equal(read_total(&wr, all - 1), STATUS_LIMIT);
+    size_t head = 12; /* STR and MPS come before the unit */
+    for (unsigned i = 0, size = (unsigned)wr.size; i < 3; i++)
+        for (size_t at = head; at < size; at++)
+            writer_u8(&wr, wr.data[at]);
+    assert_int_equal(read_total(&wr, 4 * all), STATUS_OK);
+    assert_int_equal(read_total(&wr, 4 * parts + all), STATUS_LIMIT);
+    writer_deinit(&wr);
+}
+
+static enum status keep_one(struct nnc_state *receiver, const char *name,
+                            uint64_t most)
+{
+    static const int32_t levels[3] = {1, 0, -1};
+    struct writer wr;
+    struct nnc_enc *enc;
+    struct nnc_dec *dec;
+    const struct nnc_enc_params write = {.out = &wr, .profile = 1};
+    const struct nnc_tensor tensor = {.name = name,
+                                      .name_size = strlen(name),
+                                      .rank = 1,
+                                      .shape = {3},
+                                      .elem_count = 3,
+                                      .kind = NNC_INT};
+    const struct nnc_enc_data data = {.levels = levels};
+    writer_init_heap(&wr, 1 << 12);
+    assert_int_equal(nnc_enc_new(&write, &enc), STATUS_OK);
+    assert_int_equal(nnc_enc_tensor(enc, &tensor, &data, NULL), STATUS_OK);
+    nnc_enc_free(enc);
+    struct source source = source_of_bytes(bytes_of(wr.data, wr.size));
+    struct nnc_dec_params params = {.in = &source, .state = receiver};
+    params.limits.elem_state_max = most;
+    assert_int_equal(nnc_dec_new(&params, &dec), STATUS_OK);
+    enum status rc = drain(dec);
+    nnc_dec_free(dec);
+    writer_deinit(&wr);
+    return rc;
+}
+
+/* Streams of a few bytes each, one after the other. */
+static void a_state_does_not_grow_without_end(void **state)
+{
+    (void)state;
+    struct nnc_state *receiver;
+    assert_int_equal(nnc_state_new(&receiver), STATUS_OK);
+    assert_int_equal(keep_one(receiver, "a", 8), STATUS_OK);
+    assert_int_equal(keep_one(receiver, "b", 8), STATUS_OK);
+    assert_int_equal(keep_one(receiver, "c", 8), STATUS_LIMIT);
+    assert_null(nnc_state_find(receiver, "c"));
+    assert_int_equal(keep_one(receiver, "a", 8), STATUS_OK);
+    assert_int_equal(keep_one(receiver, "c", 9), STATUS_OK);
+    assert_int_equal(nnc_state_count(receiver), 3);
+    nnc_state_free(receiver);
+}
+
 #define ELEMS 4800u
 
 static void fill(uint8_t *bytes, size_t size, uint64_t *seed, unsigned zeros)
@@ -440,6 +518,8 @@ int main(void)
         cmocka_unit_test(states_keep_names_in_order),
         cmocka_unit_test(states_of_dependent_quantisation),
         cmocka_unit_test(factors_are_multiplied_in_order),
+        cmocka_unit_test(products_count_as_tensors_do),
+        cmocka_unit_test(a_state_does_not_grow_without_end),
         cmocka_unit_test(the_fast_path_is_the_plain_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

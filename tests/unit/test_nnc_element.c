@@ -55,6 +55,27 @@ static void every_pattern_of_16_and_8_bits_comes_back(void **state)
     }
 }
 
+/* Infinities that cancel out make the same NaN on every machine; what was a NaN
+ * stays as it was. */
+static void sums_that_are_no_number_are_the_same_everywhere(void **state)
+{
+    const float less = -INFINITY;
+    uint8_t base[8], out[8] = {0};
+    (void)state;
+    store_le32(base, 0x7f800000);
+    assert_true(nnc_element_put_floats(DTYPE_F32, base, &less, 1, out));
+    assert_int_equal(load_le32(out), 0x7fc00000);
+    store_le32(base, 0xffc12345);
+    assert_true(nnc_element_put_floats(DTYPE_F32, base, &less, 1, out));
+    assert_int_equal(load_le32(out), 0xffc12345);
+    store_le64(base, UINT64_C(0x7ff) << 52);
+    assert_true(nnc_element_put_floats(DTYPE_F64, base, &less, 1, out));
+    assert_true(load_le64(out) == UINT64_C(0x7ff8) << 48);
+    store_le16(base, 0x7c00);
+    assert_true(nnc_element_put_floats(DTYPE_F16, base, &less, 1, out));
+    assert_int_equal(load_le16(out), 0x7e00);
+}
+
 static void floats_beyond_the_range_become_infinite(void **state)
 {
     (void)state;
@@ -173,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pattern_of_16_and_8_bits_comes_back),
+        cmocka_unit_test(sums_that_are_no_number_are_the_same_everywhere),
         cmocka_unit_test(floats_beyond_the_range_become_infinite),
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(differences_add_up_again),

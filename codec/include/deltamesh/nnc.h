@@ -84,7 +84,12 @@ static inline void dmc_nnc_tensor_init(struct dmc_nnc_tensor *tensor)
  * the last one; of all, the device they come from. Reading or writing a stream
  * changes a state when the stream has come to its end without error, and not at
  * all before. To write one down, go over its nodes; to read it back, put
- * them. */
+ * them.
+ *
+ * An update is read with a state only if it is the next of its chain: the ids
+ * are those that are kept, the depth is one more. So an update that was lost is
+ * noticed by the one after it. Of a tensor that a state does not have, the
+ * first update is read; of one with nothing in it yet, any. */
 struct dmc_nnc_state;
 
 struct dmc_nnc_node {
@@ -97,7 +102,7 @@ struct dmc_nnc_node {
     uint32_t parameter_id;
     uint32_t put_node_depth;
     /* elem_count each. history: not 0 where the level of any update was not.
-     * NULL: no update yet. */
+     * NULL: no update yet, or it was one of float32 as they are. */
     const int32_t *levels;
     const unsigned char *history;
 };
@@ -150,11 +155,13 @@ struct dmc_nnc_dec;
 
 struct dmc_nnc_dec_params {
     size_t struct_size;
-    /* Most elements of one tensor (of one block), and of all; 0: 2^28, and 2^36
-     * or, with a state, 2^30. A few bytes can announce that many zeroes; a
-     * tensor takes 4 bytes an element while it is read, and 5 in the state: who
-     * knows how large the model is should say so. Products of G and H may take
-     * 64 multiplications for each element that a block may have. */
+    /* Most elements of one tensor (of one block), and of all, those included
+     * that the state then holds; 0: 2^28, and 2^36 or, with a state, 2^30. A
+     * few bytes can announce that many zeroes; a tensor takes 4 bytes an
+     * element while it is read, and 5 in the state: who knows how large the
+     * model is should say so. Products of G and H count as tensors do, and may
+     * take 64 multiplications for each element that a block may have, together
+     * 64 for each that all may have. */
     uint64_t elem_count_max;
     uint64_t elem_total_max;
     /* What the streams before have left; kept until dmc_nnc_dec_free, and
