@@ -47,6 +47,13 @@ enum status adapt_source_init(struct adapt_source *adapt,
     return STATUS_OK;
 }
 
+enum status adapt_sink_check(const struct dmc_sink *sink, struct diag *diag)
+{
+    return sink && sink->write
+               ? STATUS_OK
+               : diag_fail(diag, STATUS_USAGE, "a sink is missing");
+}
+
 enum status adapt_write(const struct dmc_sink *sink, struct bytes bytes)
 {
     if (!bytes.size)
@@ -73,11 +80,13 @@ enum dmc_status adapt_end(enum status status, const struct diag *diag,
 enum status adapt_params(const void *in, size_t least, void *out, size_t known,
                          struct diag *diag)
 {
-    size_t given;
-    memcpy(&given, in, sizeof(given));
+    size_t given = 0;
+    if (in)
+        memcpy(&given, in, sizeof(given));
     if (given < least)
         return diag_fail(diag, STATUS_USAGE,
-                         "struct_size of the parameters is not set");
+                         "parameters are missing, or their struct_size is not "
+                         "set");
     for (size_t i = known; i < given; i++)
         if (((const uint8_t *)in)[i])
             return diag_fail(diag, STATUS_UNSUPPORTED,

@@ -21,6 +21,10 @@ enum status adapt_source_init(struct adapt_source *adapt,
 /* What a callback answered: a positive number is none of its promises, IO. */
 enum status adapt_answer(int answer);
 
+/* USAGE: NULL, or it cannot be written to. */
+enum status adapt_sink_check(const struct dmc_sink *sink, struct diag *diag)
+    MUST_CHECK;
+
 enum status adapt_write(const struct dmc_sink *sink, struct bytes bytes)
     MUST_CHECK;
 
@@ -33,7 +37,7 @@ enum dmc_status adapt_end(enum status status, const struct diag *diag,
  * out    known bytes: what ours has; fields that the caller's lacks become 0
  * least  the size it had at first
  *
- * USAGE: smaller than it ever was. UNSUPPORTED: fields that we do not know, not
+ * USAGE: NULL, or smaller than it ever was. UNSUPPORTED: fields that we do not know, not
  * all 0. */
 enum status adapt_params(const void *in, size_t least, void *out, size_t known,
                          struct diag *diag) MUST_CHECK;

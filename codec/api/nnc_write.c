@@ -86,11 +86,14 @@ enum dmc_status dmc_nnc_enc_new(const struct dmc_sink *sink,
     struct dmc_nnc_enc *made = calloc(1, sizeof(*made));
     if (!made)
         return adapt_end(STATUS_NO_MEMORY, NULL, error);
-    made->sink = *sink;
     writer_init_heap(&made->out, SIZE_MAX);
-    enum status status = write_params(made, params);
+    enum status status = adapt_sink_check(sink, &made->diag);
     if (!status)
+        status = write_params(made, params);
+    if (!status) {
+        made->sink = *sink;
         status = write_begin(made);
+    }
     enum dmc_status told = adapt_end(status, &made->diag, error);
     if (status)
         dmc_nnc_enc_free(made);
@@ -125,7 +128,7 @@ static enum status write_shape(const struct dmc_nnc_tensor *from,
 
 /* The caller's tensor as ours; own keeps what it points to. */
 static enum status write_take(struct dmc_nnc_enc *enc,
-                              const struct dmc_nnc_tensor *tensor,
+                              const struct dmc_nnc_tensor *tensor, bool alone,
                               struct nnc_tensor *out)
 {
     struct dmc_nnc_tensor from;
@@ -137,8 +140,9 @@ static enum status write_take(struct dmc_nnc_enc *enc,
     if (write_shape(&from, out))
         return diag_fail(&enc->diag, STATUS_USAGE,
                          "a tensor has no name or no shape");
-    if (from.kind > DMC_NNC_RAW || from.part != DMC_NNC_ALONE ||
-        from.unary > 256 || from.scan_order > 4)
+    if (from.kind > DMC_NNC_RAW || from.part > DMC_NNC_BIAS ||
+        alone != (from.part == DMC_NNC_ALONE) || from.unary > 256 ||
+        from.scan_order > 4)
         return diag_fail(&enc->diag, STATUS_USAGE,
                          "tensor '%.80s': kind, part, unary or scan_order "
                          "does not fit",
@@ -148,6 +152,7 @@ static enum status write_take(struct dmc_nnc_enc *enc,
     out->rank = from.rank;
     out->elem_count = from.elem_count;
     out->kind = (enum nnc_kind)from.kind;
+    out->part = (enum nnc_part)from.part;
     out->qp = from.qp;
     out->unary = (uint16_t)from.unary;
     out->scan_order = (uint8_t)from.scan_order;
@@ -164,17 +169,30 @@ static enum status write_take(struct dmc_nnc_enc *enc,
     return STATUS_OK;
 }
 
-/* What the receiver has of a tensor, when it is of this shape; else NULL. */
+/* What the receiver has of a tensor, or NULL. */
 static const struct nnc_node *write_known(const struct dmc_nnc_enc *enc,
                                           const struct nnc_tensor *tensor)
 {
-    const struct nnc_node *node =
-        enc->kept ? nnc_state_find(enc->kept, tensor->name) : NULL;
-    if (!node || node->rank != tensor->rank ||
-        memcmp(node->shape, tensor->shape,
-               node->rank * sizeof(node->shape[0])) != 0)
-        return NULL;
-    return node;
+    return enc->kept ? nnc_state_find(enc->kept, tensor->name) : NULL;
+}
+
+/* Whether a tensor can follow what is kept of it, in a stream that does not
+ * have it yet. */
+static enum status write_follows(struct dmc_nnc_enc *enc,
+                                 const struct nnc_node *node,
+                                 const struct nnc_tensor *tensor)
+{
+    if (enc->newer && nnc_state_find(enc->newer, tensor->name))
+        return diag_fail(&enc->diag, STATUS_USAGE,
+                         "tensor '%.80s' was written before", tensor->name);
+    if (tensor->has_parent && node &&
+        (node->rank != tensor->rank ||
+         memcmp(node->shape, tensor->shape,
+                node->rank * sizeof(node->shape[0])) != 0))
+        return diag_fail(&enc->diag, STATUS_USAGE,
+                         "tensor '%.80s' is an update to one of another shape",
+                         tensor->name);
+    return STATUS_OK;
 }
 
 /* Its place in the chain of updates. */
@@ -191,7 +209,8 @@ static void write_place(const struct dmc_nnc_enc *enc,
     if (!node)
         return;
     (void)nnc_state_device(enc->kept, &tensor->device_id);
-    tensor->parameter_id = node->parameter_id;
+    if (node->has_ids)
+        tensor->parameter_id = node->parameter_id;
     tensor->temporal = node->levels != NULL;
     data->temporal = node->levels;
     data->history = node->history;
@@ -217,26 +236,24 @@ static enum status write_tensor(struct dmc_nnc_enc *enc,
                                 struct nnc_tensor *sent)
 {
     const struct nnc_node *node = write_known(enc, tensor);
-    if (enc->newer && nnc_state_find(enc->newer, tensor->name))
-        return diag_fail(&enc->diag, STATUS_USAGE,
-                         "tensor '%.80s' was written before", tensor->name);
+    enum status status = write_follows(enc, node, tensor);
+    if (status)
+        return status;
     write_place(enc, node, tensor, data);
-    enum status status = nnc_enc_tensor(enc->enc, tensor, data, sent);
+    status = nnc_enc_tensor(enc->enc, tensor, data, sent);
     if (!status)
         status = write_note(enc, node, sent, data->levels);
     return status ? status : write_out(enc);
 }
 
 /* What each public function begins with. */
-static enum status write_enter(struct dmc_nnc_enc *enc,
-                               const struct dmc_nnc_tensor *tensor,
-                               struct nnc_tensor *ours)
+static enum status write_enter(struct dmc_nnc_enc *enc)
 {
     diag_reset(&enc->diag);
     enum status status = writer_status(&enc->out);
     if (!status && enc->finished)
         status = diag_fail(&enc->diag, STATUS_USAGE, "the stream has ended");
-    return status ? status : write_take(enc, tensor, ours);
+    return status;
 }
 
 /* And ends with: after other errors than of usage nothing can follow. */
@@ -256,7 +273,9 @@ static enum dmc_status write_one(struct dmc_nnc_enc *enc,
     struct nnc_tensor ours, sent;
     if (coded_size)
         *coded_size = 0;
-    enum status status = write_enter(enc, tensor, &ours);
+    enum status status = write_enter(enc);
+    if (!status)
+        status = write_take(enc, tensor, true, &ours);
     if (!status && !raw && ours.kind == NNC_RAW_FLOAT)
         status =
             diag_fail(&enc->diag, STATUS_USAGE,
@@ -286,6 +305,81 @@ enum dmc_status dmc_nnc_enc_raw(struct dmc_nnc_enc *enc,
 {
     struct nnc_enc_data data = {.raw = values};
     return write_one(enc, tensor, &data, true, coded_size, error);
+}
+
+/* ---- Blocks ---- */
+
+#define WRITE_PARTS_MAX ((size_t)DMC_NNC_BIAS)
+
+/* The tensors of a block as ours; all have the place of the first in the chain
+ * of updates. */
+struct write_block {
+    struct nnc_tensor tensors[WRITE_PARTS_MAX];
+    struct nnc_enc_data data[WRITE_PARTS_MAX];
+    const struct nnc_node *nodes[WRITE_PARTS_MAX];
+    size_t count;
+};
+
+static enum status write_add(struct dmc_nnc_enc *enc, struct write_block *block,
+                             const struct dmc_nnc_tensor *tensor,
+                             const int32_t *levels)
+{
+    size_t i = block->count++;
+    struct nnc_tensor *ours = &block->tensors[i];
+    const struct nnc_tensor *first = &block->tensors[0];
+    enum status status = write_take(enc, tensor, false, ours);
+    if (status)
+        return status;
+    block->nodes[i] = write_known(enc, ours);
+    status = write_follows(enc, block->nodes[i], ours);
+    if (status)
+        return status;
+    block->data[i] = (struct nnc_enc_data){.levels = levels};
+    write_place(enc, block->nodes[i], ours, &block->data[i]);
+    if (ours->has_parent != first->has_parent ||
+        ours->device_id != first->device_id ||
+        ours->parameter_id != first->parameter_id ||
+        ours->put_node_depth != first->put_node_depth)
+        return diag_fail(&enc->diag, STATUS_USAGE,
+                         "tensor '%.80s' has another place in the chain than "
+                         "the first of its block",
+                         ours->name);
+    return STATUS_OK;
+}
+
+static enum status write_block(struct dmc_nnc_enc *enc,
+                               struct write_block *block, const uint64_t *shape,
+                               uint32_t rank, uint64_t *coded_size)
+{
+    enum status status = nnc_enc_block(enc->enc, block->tensors, block->data,
+                                       block->count, shape, rank, coded_size);
+    for (size_t i = 0; !status && i < block->count; i++) {
+        block->tensors[i].coded_size = *coded_size;
+        status = write_note(enc, block->nodes[i], &block->tensors[i],
+                            block->data[i].levels);
+    }
+    return status ? status : write_out(enc);
+}
+
+enum dmc_status dmc_nnc_enc_block(struct dmc_nnc_enc *enc,
+                                  const struct dmc_nnc_tensor *const *tensors,
+                                  const int32_t *const *levels, size_t count,
+                                  const uint64_t *shape, uint32_t rank,
+                                  uint64_t *coded_size, struct dmc_error *error)
+{
+    struct write_block block;
+    uint64_t size = 0;
+    block.count = 0;
+    enum status status = write_enter(enc);
+    if (!status && (!tensors || !levels || !shape || count > WRITE_PARTS_MAX))
+        status = diag_fail(&enc->diag, STATUS_USAGE, "not a block");
+    for (size_t i = 0; !status && i < count; i++)
+        status = write_add(enc, &block, tensors[i], levels[i]);
+    if (!status)
+        status = write_block(enc, &block, shape, rank, &size);
+    if (coded_size)
+        *coded_size = status ? 0 : size;
+    return write_leave(enc, status, error);
 }
 
 /* ---- Floats ---- */
@@ -385,7 +479,10 @@ static enum status write_floats(struct dmc_nnc_enc *enc,
     struct rd_result found;
     struct nnc_tensor sent;
     struct nnc_enc_data data = {.raw = values};
-    enum status status = write_rule(enc, quant, &rule);
+    enum status status = write_follows(enc, write_known(enc, tensor), tensor);
+    if (status)
+        return status;
+    status = write_rule(enc, quant, &rule);
     if (!status)
         status = write_room(enc, tensor);
     if (!status && !values && tensor->elem_count)
@@ -421,7 +518,9 @@ dmc_nnc_enc_floats(struct dmc_nnc_enc *enc, const struct dmc_nnc_tensor *tensor,
 {
     struct nnc_tensor ours;
     struct dmc_nnc_result own = {0};
-    enum status status = write_enter(enc, tensor, &ours);
+    enum status status = write_enter(enc);
+    if (!status)
+        status = write_take(enc, tensor, true, &ours);
     if (!status)
         status = write_floats(enc, &ours, values, quant, &own);
     enum status told =

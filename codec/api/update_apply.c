@@ -250,7 +250,9 @@ enum dmc_status dmc_update_apply(const struct dmc_update *update,
     if (opened)
         return opened;
     diag_reset(&diag);
-    enum status status = apply_check_base(dec, &diag);
+    enum status status = adapt_sink_check(out, &diag);
+    if (!status)
+        status = apply_check_base(dec, &diag);
     if (!status)
         status = apply_segments(dec, out, &diag);
     dmc_update_dec_free(dec);

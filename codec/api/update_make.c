@@ -204,6 +204,11 @@ enum dmc_status dmc_update_make(const struct dmc_source *base,
     struct dmc_buffer coded = {.size_max = SIZE_MAX};
     const void *head;
     size_t head_size;
+    struct diag diag;
+    diag_reset(&diag);
+    enum status fits = adapt_sink_check(out, &diag);
+    if (fits)
+        return adapt_end(fits, &diag, error);
     enum dmc_status status =
         dmc_update_enc_new(base, target, params, &enc, error);
     if (!status)

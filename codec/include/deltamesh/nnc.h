@@ -304,7 +304,7 @@ DMC_API void dmc_nnc_enc_free(struct dmc_nnc_enc *enc);
  *             be ones that dependent quantisation can produce), the codebook,
  *             device_id, parameter_id, has_parent. With a state,
  *             put_node_depth is set from it, and the ids of a tensor that has a
- *             parent it knows. part must be DMC_NNC_ALONE.
+ *             parent it knows: of the same shape. part must be DMC_NNC_ALONE.
  * levels      elem_count, row-major
  * coded_size  out, or NULL: bytes of its unit. 0: an update whose levels are
  *             all 0 is not sent.
@@ -317,6 +317,28 @@ DMC_API enum dmc_status dmc_nnc_enc_levels(struct dmc_nnc_enc *enc,
                                            const int32_t *levels,
                                            uint64_t *coded_size,
                                            struct dmc_error *error) DMC_CHECKED;
+
+/* Writes the tensors of a layer in one unit, a block, whose bytes they share:
+ * shorter by a header each than units of their own.
+ *
+ * tensors     count of them, in the order of enum dmc_nnc_part and each part
+ *             once: the weight, or G [rows, rank] and H [rank, columns]; and at
+ *             least one of the others, which have one element a row of the
+ *             weight (of batch norm all four). kind is DMC_NNC_UNIFORM, of the
+ *             weight, or of both G and H, also DMC_NNC_CODEBOOK. dq, unary and
+ *             scan_order are those of the first. All must have one place in the
+ *             chain of updates: has_parent and the ids, and what a state has of
+ *             them.
+ * levels      of each, as in dmc_nnc_enc_levels
+ * shape       of the weight, also of the one that G and H make; rank 1 .. 32
+ * coded_size  out, or NULL. 0: updates whose levels are all 0 are not sent.
+ *
+ * Other software may not read blocks with G and H, or of updates. Statuses as
+ * dmc_nnc_enc_levels. */
+DMC_API enum dmc_status dmc_nnc_enc_block(
+    struct dmc_nnc_enc *enc, const struct dmc_nnc_tensor *const *tensors,
+    const int32_t *const *levels, size_t count, const uint64_t *shape,
+    uint32_t rank, uint64_t *coded_size, struct dmc_error *error) DMC_CHECKED;
 
 /* Writes one tensor as float32 as they are: elem_count little-endian values in
  * the stream. Other software may read nothing that follows one. Statuses as
