@@ -1,5 +1,6 @@
 /* The public face of making updates: deltamesh/update.h, "Making". */
 #include "codec/api/adapt.h"
+#include "codec/lossless/lattice_step.h"
 #include "codec/update/update_enc.h"
 #include "codec/update/update_file.h"
 
@@ -11,6 +12,8 @@ struct dmc_update_enc {
     struct adapt_source base, target;
     struct model *base_model, *target_model;
     struct parallel parallel;
+    struct update_hint *hint_items;
+    struct update_hints hints;
     struct update_enc *enc;
     uint32_t next; /* segment to be coded */
     struct writer head;
@@ -21,6 +24,34 @@ static_assert((int)DMC_SPEED_AUTO == (int)CODING_SPEED_AUTO &&
                   (int)DMC_SPEED_FAST == (int)CODING_SPEED_FAST &&
                   (int)DMC_SPEED_SMALL == (int)CODING_SPEED_SMALL,
               "public speeds are ours");
+
+/* Ours of the caller's. */
+static enum status make_hints(struct dmc_update_enc *enc)
+{
+    size_t count = enc->params.hints ? enc->params.hint_count : 0;
+    if (!count)
+        return STATUS_OK;
+    enc->hint_items = calloc(count, sizeof(*enc->hint_items));
+    if (!enc->hint_items)
+        return STATUS_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const struct dmc_update_hint *from = &enc->params.hints[i];
+        if (!lattice_step_ok(from->qp, from->qp_density) ||
+            (i && from->target_offset <= from[-1].target_offset))
+            return diag_fail(&enc->diag, STATUS_USAGE,
+                             "hint %zu: its qp does not fit, or it is out of "
+                             "order",
+                             i);
+        enc->hint_items[i] = (struct update_hint){
+            .target_offset = from->target_offset,
+            .qp = (int16_t)from->qp,
+            .density = (uint8_t)from->qp_density,
+            .has_step = true,
+        };
+    }
+    enc->hints = (struct update_hints){enc->hint_items, count};
+    return STATUS_OK;
+}
 
 static enum status make_params(struct dmc_update_enc *enc,
                                const struct dmc_update_params *params)
@@ -81,6 +112,7 @@ static enum status make_plan(struct dmc_update_enc *enc, bool has_base)
         .speed = (enum coding_speed)enc->params.speed,
         .max_rank = enc->params.max_rank,
         .parallel = enc->params.parallel ? &enc->parallel : NULL,
+        .hints = &enc->hints,
         .diag = &enc->diag,
     };
     enum status status = update_enc_new(&params, &enc->enc);
@@ -102,6 +134,8 @@ enum dmc_status dmc_update_enc_new(const struct dmc_source *base,
         return adapt_end(STATUS_NO_MEMORY, NULL, error);
     writer_init_heap(&made->head, UPDATE_HEADER_MAX + 64u);
     enum status status = make_params(made, params);
+    if (!status)
+        status = make_hints(made);
     if (!status)
         status = adapt_source_init(&made->target, target, &made->diag);
     if (!status && base)
@@ -126,6 +160,7 @@ void dmc_update_enc_free(struct dmc_update_enc *enc)
     model_free(enc->base_model);
     model_free(enc->target_model);
     writer_deinit(&enc->head);
+    free(enc->hint_items);
     free(enc);
 }
 

@@ -333,6 +333,76 @@ static void parameters_are_used_and_checked(void **state)
     dmc_buffer_free(&out);
 }
 
+/* The tensor of the target made of the base's and, here and there, a step of
+ * 201 * 2^-20. */
+static void quantise(struct pair *pair, size_t offset)
+{
+    for (uint32_t i = 0, seed = 1; i < 600 * 512; i++) {
+        float value;
+        seed = seed * 1664525u + 1013904223u;
+        int level = seed >> 24 ? 0 : (int)(seed >> 22 & 3) - 1;
+        memcpy(&value, pair->base_bytes + offset + 4 * i, 4);
+        value += (float)level * (201.0f / 1048576);
+        memcpy(pair->target_bytes + offset + 4 * i, &value, 4);
+    }
+}
+
+static void hints_make_quantised_updates_small(void **state)
+{
+    struct pair *pair = *state;
+    struct dmc_update_params params;
+    struct dmc_buffer out = {.size_max = 4u << 20}, back = out;
+    struct dmc_sink sink = dmc_buffer_sink(&out);
+    struct dmc_sink back_sink = dmc_buffer_sink(&back);
+    const size_t offset = (size_t)pair->target.size - 4 * 600 * 512;
+    struct dmc_update_hint hints[2] = {{offset, -1591, 7}, {offset, -1591, 7}};
+    struct dmc_update *update;
+    quantise(pair, offset);
+    dmc_update_params_init(&params);
+    assert_int_equal(
+        dmc_update_make(&pair->base, &pair->target, &params, &sink, NULL),
+        DMC_OK);
+    size_t without = out.size;
+    dmc_buffer_free(&out);
+    params.hints = hints;
+    params.hint_count = 1;
+    assert_int_equal(
+        dmc_update_make(&pair->base, &pair->target, &params, &sink, NULL),
+        DMC_OK);
+    assert_true(out.size < without - without / 5);
+    struct dmc_source file = dmc_source_of_memory(out.data, out.size);
+    assert_int_equal(dmc_update_open(&file, &update, NULL), DMC_OK);
+    assert_int_equal(dmc_update_apply(update, &pair->base, &back_sink, NULL),
+                     DMC_OK);
+    assert_int_equal(back.size, pair->target.size);
+    assert_memory_equal(back.data, pair->target_bytes, back.size);
+    dmc_update_close(update);
+    params.hint_count = 2;
+    assert_int_equal(
+        dmc_update_make(&pair->base, &pair->target, &params, &sink, NULL),
+        DMC_USAGE);
+    hints[1] = (struct dmc_update_hint){UINT64_MAX, 4000, 2};
+    assert_int_equal(
+        dmc_update_make(&pair->base, &pair->target, &params, &sink, NULL),
+        DMC_USAGE);
+    /* One that does not hold. */
+    hints[0].qp = 0;
+    params.hint_count = 1;
+    dmc_buffer_free(&out);
+    dmc_buffer_free(&back);
+    assert_int_equal(
+        dmc_update_make(&pair->base, &pair->target, &params, &sink, NULL),
+        DMC_OK);
+    file = dmc_source_of_memory(out.data, out.size);
+    assert_int_equal(dmc_update_open(&file, &update, NULL), DMC_OK);
+    assert_int_equal(dmc_update_apply(update, &pair->base, &back_sink, NULL),
+                     DMC_OK);
+    assert_memory_equal(back.data, pair->target_bytes, back.size);
+    dmc_update_close(update);
+    dmc_buffer_free(&out);
+    dmc_buffer_free(&back);
+}
+
 static void steps_make_the_same_bytes(void **state)
 {
     struct pair *pair = *state;
@@ -417,6 +487,8 @@ int main(void)
         cmocka_unit_test(callbacks_errors_are_handed_on),
         cmocka_unit_test(progress_can_stop),
         cmocka_unit_test(parameters_are_used_and_checked),
+        cmocka_unit_test_setup_teardown(hints_make_quantised_updates_small,
+                                        pair_setup, pair_teardown),
         cmocka_unit_test(steps_make_the_same_bytes),
         cmocka_unit_test(no_memory_is_told_and_nothing_leaks),
         cmocka_unit_test(releasing_nothing_is_fine),
