@@ -4,6 +4,7 @@
  * Ref: RFC 8949 sections 3 and 4.2.1. */
 #include "protocol/cbor.h"
 
+#include "codec/base/utf8.h"
 #include "protocol/limits.h"
 
 enum cbor_major {
@@ -182,42 +183,6 @@ void cbor_read_fixed(struct reader *rd, void *out, size_t size)
         memset(out, 0, size);
     else
         memcpy(out, view.data, size);
-}
-
-/* Bytes of the UTF-8 sequence that first begins, 0 if none does, and the
- * bounds of the second byte, which exclude longer forms than needed, surrogates
- * and what lies above U+10FFFF. Ref: RFC 3629 section 4. */
-static size_t utf8_shape(uint8_t first, uint8_t *low, uint8_t *high)
-{
-    *low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    *high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (first < 0x80)
-        return 1;
-    if (first >= 0xc2 && first <= 0xdf)
-        return 2;
-    if (first >= 0xe0 && first <= 0xef)
-        return 3;
-    return first >= 0xf0 && first <= 0xf4 ? 4 : 0;
-}
-
-static bool utf8_valid(struct bytes text)
-{
-    size_t i = 0;
-    while (i < text.size) {
-        uint8_t low, high;
-        size_t size = utf8_shape(text.data[i], &low, &high);
-        if (!size || size > text.size - i)
-            return false;
-        for (size_t k = 1; k < size; k++) {
-            uint8_t byte = text.data[i + k];
-            if (byte < low || byte > high)
-                return false;
-            low = 0x80;
-            high = 0xbf;
-        }
-        i += size;
-    }
-    return true;
 }
 
 struct bytes cbor_read_text(struct reader *rd)

@@ -37,8 +37,8 @@ enum dmc_status adapt_end(enum status status, const struct diag *diag,
  * out    known bytes: what ours has; fields that the caller's lacks become 0
  * least  the size it had at first
  *
- * USAGE: NULL, or smaller than it ever was. UNSUPPORTED: fields that we do not know, not
- * all 0. */
+ * USAGE: NULL, or smaller than it ever was. UNSUPPORTED: fields that we do not
+ * know, not all 0. */
 enum status adapt_params(const void *in, size_t least, void *out, size_t known,
                          struct diag *diag) MUST_CHECK;
 

@@ -1,6 +1,8 @@
 /* Sorting, overlaps and names. */
 #include "codec/model/collect.h"
 
+#include "codec/base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,38 +21,17 @@ void collect_init(struct collect *collect, struct arena *arena,
             COLLECT_TEXT_FACTOR * file_size + COLLECT_TEXT_EXTRA;
 }
 
-/* Bytes of the well-formed UTF-8 character at the front, 0 for none.
- * Ref: RFC 3629, section 4. */
-static size_t collect_utf8(struct bytes text)
+/* Bytes of the character at the front, 0 for none or one of control. */
+static size_t collect_step(struct bytes text)
 {
-    uint8_t first = text.data[0], low = 0x80, high = 0xbf;
-    size_t size = 1;
-    if (first < 0x80)
-        return first >= ' ' && first != 0x7f;
-    if (first >= 0xc2 && first <= 0xdf)
-        size = 2;
-    else if (first >= 0xe0 && first <= 0xef)
-        size = 3;
-    else if (first >= 0xf0 && first <= 0xf4)
-        size = 4;
-    if (size == 1 || size > text.size)
-        return 0;
-    if (first == 0xe0 || first == 0xf0)
-        low = first == 0xe0 ? 0xa0 : 0x90;
-    if (first == 0xed || first == 0xf4)
-        high = first == 0xed ? 0x9f : 0x8f;
-    if (text.data[1] < low || text.data[1] > high)
-        return 0;
-    for (size_t i = 2; i < size; i++)
-        if ((text.data[i] & 0xc0) != 0x80)
-            return 0;
-    return size;
+    bool control = text.data[0] < ' ' || text.data[0] == 0x7f;
+    return control ? 0 : utf8_size(text);
 }
 
 static void collect_clean(char *name, size_t size)
 {
     for (size_t at = 0; at < size;) {
-        size_t step = collect_utf8(bytes_of(name + at, size - at));
+        size_t step = collect_step(bytes_of(name + at, size - at));
         if (!step)
             name[at] = '?';
         at += step ? step : 1;

@@ -2,6 +2,7 @@
 #include "codec/model/safetensors_write.h"
 
 #include "codec/base/checked.h"
+#include "codec/base/utf8.h"
 #include "codec/model/safetensors.h"
 
 #include <inttypes.h>
@@ -20,31 +21,6 @@ static void put_number(struct writer *out, uint64_t number)
     char text[24];
     snprintf(text, sizeof(text), "%" PRIu64, number);
     put_text(out, text);
-}
-
-/* Bytes of the UTF-8 sequence at p, 0 if it is none: the shortest form, no
- * surrogates, at most U+10FFFF. */
-static size_t utf8_size(const uint8_t *p, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = p[0] < 0x80   ? 1
-                  : p[0] < 0xc2 ? 0
-                  : p[0] < 0xe0 ? 2
-                  : p[0] < 0xf0 ? 3
-                  : p[0] < 0xf5 ? 4
-                                : 0;
-    if (size < 2)
-        return size;
-    if (size > left)
-        return 0;
-    uint32_t code = p[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    return code < least[size] || code > 0x10ffff || surrogate ? 0 : size;
 }
 
 static void put_char(struct writer *out, const uint8_t *p, size_t size)
@@ -67,7 +43,7 @@ static enum status put_name(struct writer *out, const struct tensor *tensor,
     const uint8_t *p = (const uint8_t *)tensor->name;
     writer_u8(out, '"');
     for (size_t at = 0, size; at < tensor->name_size; at += size) {
-        size = utf8_size(p + at, tensor->name_size - at);
+        size = utf8_size(bytes_of(p + at, tensor->name_size - at));
         if (!size || !p[at])
             return diag_fail(diag, STATUS_USAGE,
                              "tensor '%.100s': its name is no UTF-8 text",
