@@ -79,11 +79,8 @@ static enum status stream_fail(const char *path, enum status status,
 #define CTL_NNC_ELEMS_FREE ((uint64_t)1 << 27)
 #define CTL_NNC_ELEMS_BYTE 4096u
 
-static struct nnc_dec_limits limits_of(const struct nnc_shapes *shapes,
-                                       const struct source *in)
+struct nnc_dec_limits ctl_nnc_limits(const struct source *in)
 {
-    if (shapes)
-        return nnc_limits_of_model(shapes->model);
     if (in->size >
         (CTL_NNC_ELEMS_MAX - CTL_NNC_ELEMS_FREE) / CTL_NNC_ELEMS_BYTE)
         return (struct nnc_dec_limits){0, CTL_NNC_ELEMS_MAX, UINT64_MAX};
@@ -96,13 +93,14 @@ static struct nnc_dec_params dec_params(const struct source *in,
                                         struct nnc_state *state,
                                         struct diag *diag)
 {
-    return (struct nnc_dec_params){.in = in,
-                                   .limits = limits_of(shapes, in),
-                                   .state = state,
-                                   .shape_of =
-                                       shapes ? nnc_shape_of_model : NULL,
-                                   .shape_ctx = shapes,
-                                   .diag = diag};
+    return (struct nnc_dec_params){
+        .in = in,
+        .limits =
+            shapes ? nnc_limits_of_model(shapes->model) : ctl_nnc_limits(in),
+        .state = state,
+        .shape_of = shapes ? nnc_shape_of_model : NULL,
+        .shape_ctx = shapes,
+        .diag = diag};
 }
 
 static enum status prev_read(const char *path, struct nnc_shapes *shapes,

@@ -168,8 +168,11 @@ static enum status inspect_tensors(struct inspect *inspect,
 {
     const struct nnc_tensor *tensor;
     struct nnc_dec *dec;
-    const struct nnc_dec_params params = {
-        .in = &inspect->file.source, .state = state, .diag = &inspect->diag};
+    const struct source *in = &inspect->file.source;
+    const struct nnc_dec_params params = {.in = in,
+                                          .limits = ctl_nnc_limits(in),
+                                          .state = state,
+                                          .diag = &inspect->diag};
     enum status status = nnc_dec_new(&params, &dec);
     while (!status) {
         status = nnc_dec_next(dec, &tensor);
