@@ -538,25 +538,27 @@ static enum status read_raw(struct nnc_dec *dec)
     return STATUS_OK;
 }
 
-/* Reads on, apart, until a unit shows the edition. Few streams need that. */
-static void find_edition(struct nnc_dec *dec)
+/* Reads on, apart, until a unit shows the edition, once; profile 0 as it is
+ * defined where none does. Few streams need that. */
+static enum status find_edition(struct nnc_dec *dec)
 {
     struct nnc_dec_params params = dec->params;
     struct nnc_dec *probe;
     const struct nnc_tensor *tensor = NULL;
     params.diag = NULL;
-    enum status rc =
-        dec->probing ? STATUS_UNSUPPORTED : nnc_dec_new(&params, &probe);
+    enum status rc = nnc_dec_new(&params, &probe);
     if (rc)
-        return;
+        return rc;
     probe->probing = true;
     while (!rc && probe->edition == EDITION_UNKNOWN) {
         rc = nnc_dec_next(probe, &tensor);
         if (!tensor)
             break;
     }
-    dec->edition = probe->edition;
+    dec->edition =
+        probe->edition == EDITION_FIRST ? EDITION_FIRST : EDITION_SECOND;
     nnc_dec_free(probe);
+    return rc == STATUS_NO_MEMORY ? rc : STATUS_OK;
 }
 
 /* Nothing tells profile 0 of the first edition's software from profile 0 as
@@ -577,9 +579,9 @@ static enum status read_profile_0(struct nnc_dec *dec)
     }
     if (other)
         dec->edition = EDITION_SECOND;
-    else
-        find_edition(dec);
-    return read_levels(dec, dec->edition == EDITION_FIRST);
+    else if (!dec->probing)
+        rc = find_edition(dec);
+    return rc ? rc : read_levels(dec, dec->edition == EDITION_FIRST);
 }
 
 static enum status read_payload(struct nnc_dec *dec)

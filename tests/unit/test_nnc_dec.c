@@ -236,6 +236,63 @@ static void the_source_may_fail(void **state)
     nnc_dec_free(dec);
 }
 
+/* A unit of the first edition, integers -1 0 0 2 2 -1, that can also be read as
+ * one of profile 0: -1 0 8 -1 0 0. */
+static const uint8_t either[] = {0x00, 0x0f, 0x16, 0x01, 0x61, 0x00, 0x61, 0xc3,
+                                 0x00, 0x40, 0x8d, 0x00, 0x4f, 0xf0, 0x3b};
+/* One that cannot. */
+static const uint8_t first[] = {0x00, 0x10, 0x16, 0x01, 0x61, 0x00, 0x61, 0xc3,
+                                0x00, 0x40, 0x8d, 0x00, 0x47, 0xf0, 0x3b, 0xc0};
+
+#define EITHER_UNITS 300u
+
+struct counted {
+    struct bytes bytes;
+    uint64_t read; /* bytes */
+};
+
+static enum status read_counted(void *ctx, uint64_t offset, void *out,
+                                size_t size)
+{
+    struct counted *counted = ctx;
+    counted->read += size;
+    memcpy(out, counted->bytes.data + offset, size);
+    return STATUS_OK;
+}
+
+static void require_edition(const uint8_t *last, size_t last_size,
+                            int32_t third)
+{
+    struct writer wr;
+    const struct nnc_tensor *tensor;
+    struct nnc_dec *dec;
+    writer_init_heap(&wr, 1 << 16);
+    writer_bytes(&wr, whole, 12);
+    wr.data[3] = 0; /* the profile */
+    for (unsigned i = 0; i < EITHER_UNITS; i++)
+        writer_bytes(&wr, either, sizeof(either));
+    writer_bytes(&wr, last, last_size);
+    struct counted counted = {bytes_of(wr.data, wr.size), 0};
+    struct source source = {read_counted, &counted, wr.size};
+    struct nnc_dec_params params = {.in = &source};
+    assert_int_equal(nnc_dec_new(&params, &dec), STATUS_OK);
+    for (unsigned i = 0; i < EITHER_UNITS; i++) {
+        assert_int_equal(nnc_dec_next(dec, &tensor), STATUS_OK);
+        assert_int_equal(nnc_dec_levels(dec)[2], third);
+    }
+    assert_int_equal(drain(dec), STATUS_OK);
+    assert_true(counted.read < 4 * wr.size);
+    nnc_dec_free(dec);
+    writer_deinit(&wr);
+}
+
+static void editions_are_told_by_the_whole_stream(void **state)
+{
+    (void)state;
+    require_edition(first, sizeof(first), 0);
+    require_edition(first, 0, 8); /* and are looked for once */
+}
+
 static void states_keep_names_in_order(void **state)
 {
     (void)state;
@@ -515,6 +572,7 @@ int main(void)
         cmocka_unit_test(a_stream_without_parents_is_a_root),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(the_source_may_fail),
+        cmocka_unit_test(editions_are_told_by_the_whole_stream),
         cmocka_unit_test(states_keep_names_in_order),
         cmocka_unit_test(states_of_dependent_quantisation),
         cmocka_unit_test(factors_are_multiplied_in_order),
