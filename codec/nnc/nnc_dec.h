@@ -13,7 +13,8 @@
  * replace density and parameter of the data units that follow.
  *
  * Memory: one data unit and its levels (a block of tensors is one unit), plus,
- * with a state, the levels of what was read so far. A stream is checked whole:
+ * with a state, the levels of what was read so far; for a while twice that in a
+ * stream of profile 0 whose edition is not clear from its first unit. A stream is checked whole:
  * a unit is handed out only when its codeword ended where it must.
  *
  * Errors, of any function; the decoder is then good for nnc_dec_free only, the

@@ -118,6 +118,16 @@ reads() {
     grep -q input "$dir/err"
 }
 
+# writes: nnc_write makes a stream of a file's last 1200 bytes
+writes() {
+    tail -c 1200 "$data/h0.safetensors" |
+        "$dir/nnc_write" v 20 15 >"$dir/written" 2>"$dir/err" &&
+        "$dir/nnc_info" "$dir/written" >"$dir/out" &&
+        grep -q '^v  *[a-z]*  *\[20 15\]' "$dir/out" || return 1
+    "$dir/nnc_write" v 20 15 </dev/null >"$dir/written" 2>"$dir/err" && return 1
+    ! [ -s "$dir/written" ]
+}
+
 # library KIND FILE: the rest of the tests, of either library
 library() {
     for name in update_make update_apply; do
@@ -134,8 +144,11 @@ library() {
     if [ -e "$include/nnc.h" ]; then
         built nnc_info $libs && reads
         result "$1: nnc_info reads a stream"
+        built nnc_write $libs && writes
+        result "$1: nnc_write makes one"
     else
         skip "$1: nnc_info reads a stream" "configured --without-nnc"
+        skip "$1: nnc_write makes one" "configured --without-nnc"
     fi
     if [ -x "$build/deltamesh" ]; then
         "$build/deltamesh" patch "$data/h0.safetensors" "$dir/update" \

@@ -187,13 +187,16 @@ static inline void dmc_nnc_dec_params_init(struct dmc_nnc_dec_params *params)
  * source  kept until dmc_nnc_dec_free
  * params  NULL: defaults
  *
- * Memory: one unit and its levels at a time, and what the state takes. Time: in
- * proportion to the stream and the elements it announces.
+ * Memory: one unit and its levels at a time, and what the state takes; for a
+ * while twice that in some streams of profile 0, which are of one of two kinds
+ * without saying so. Time: in proportion to the stream and the elements it
+ * announces.
  *
  * Of this function and the next:
  * DMC_TRUNCATED    the stream ends within a unit
  * DMC_CORRUPT      it breaks the syntax
- * DMC_LIMIT        more elements than the limits allow
+ * DMC_LIMIT        more elements than the limits allow, or a step above all of
+ *                  binary32
  * DMC_UNSUPPORTED  it uses what is not read
  * DMC_BAD_BASE     the state is not what the stream builds on
  * DMC_NOT_FOUND    a shape is neither sent nor known
