@@ -116,7 +116,8 @@ static void set_parent(struct job *job)
     job->head.put_node_depth = 1;
     if (node) {
         job->head.put_node_depth = node->put_node_depth + 1;
-        job->head.parameter_id = node->parameter_id;
+        if (node->has_ids)
+            job->head.parameter_id = node->parameter_id;
     }
     if (state)
         (void)nnc_state_device(state, &job->head.device_id);

@@ -395,6 +395,13 @@ def check_chain():
     refused(nnc("decode", "c3.nnc", "--base", "h2", "--prev", "c1.nnc", "-o",
                 "no"), 4, "c3.nnc", "one of them is not enough")
     refused(nnc("inspect", "c3.nnc"), 4, "--prev", "inspect says so as well")
+    fine("encode", "c0", "-o", "root.nnc")
+    fine("decode", "root.nnc", "--like", "c0", "-o", "r0")
+    fine("encode", "--base", "r0", "c1", "-o", "r1.nnc", "--prev", "root.nnc")
+    ids = [r["parameter_id"] for r in
+           told("inspect", "r1.nnc", "--prev", "root.nnc")["tensors"]]
+    result(len(ids) > 1 and len(set(ids)) == len(ids),
+           "after a root without ids they are places in the model", ids)
 
 
 # ---- containers ----
