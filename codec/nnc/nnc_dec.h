@@ -14,8 +14,9 @@
  *
  * Memory: one data unit and its levels (a block of tensors is one unit), plus,
  * with a state, the levels of what was read so far; for a while twice that in a
- * stream of profile 0 whose edition is not clear from its first unit. A stream is checked whole:
- * a unit is handed out only when its codeword ended where it must.
+ * stream of profile 0 whose edition is not clear from its first unit. A stream
+ * is checked whole: a unit is handed out only when its codeword ended where it
+ * must.
  *
  * Errors, of any function; the decoder is then good for nnc_dec_free only, the
  * state is as it was, diag names the tensor and the unit's offset:
