@@ -374,6 +374,35 @@ static void short_memory_is_told_of_floats(void **state)
     }
 }
 
+/* Of the first edition, which only the last of its units shows: what comes
+ * before is read apart. */
+static void short_memory_is_told_of_editions(void **state)
+{
+    (void)state;
+    static const unsigned char stream[] = {
+        0x00, 0x04, 0x02, 0x00, 0x00, 0x08, 0x06, 0x81, 0x00, 0x40, 0x00, 0x80,
+        0x00, 0x0f, 0x16, 0x01, 0x61, 0x00, 0x61, 0xc3, 0x00, 0x40, 0x8d, 0x00,
+        0x4f, 0xf0, 0x3b, 0x00, 0x0f, 0x16, 0x01, 0x61, 0x00, 0x61, 0xc3, 0x00,
+        0x40, 0x8d, 0x00, 0x4f, 0xf0, 0x3b, 0x00, 0x10, 0x16, 0x01, 0x61, 0x00,
+        0x61, 0xc3, 0x00, 0x40, 0x8d, 0x00, 0x47, 0xf0, 0x3b, 0xc0};
+    struct dmc_source source = dmc_source_of_memory(stream, sizeof(stream));
+    bool failed = true;
+    for (unsigned n = 0; failed; n++) {
+        const struct dmc_nnc_tensor *got;
+        struct dmc_nnc_dec *dec;
+        int32_t third = 0;
+        alloc_fail_after(n);
+        enum dmc_status status = dmc_nnc_dec_new(&source, NULL, &dec, NULL);
+        while (!status && !(status = dmc_nnc_dec_next(dec, &got, NULL)) && got)
+            third += dmc_nnc_dec_levels(dec)[2];
+        failed = alloc_fail_stop();
+        dmc_nnc_dec_free(dec);
+        assert_int_equal(status, failed ? DMC_NO_MEMORY : DMC_OK);
+        if (!failed)
+            assert_int_equal(third, 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +414,7 @@ int main(void)
         cmocka_unit_test(missing_arguments_are_usage),
         cmocka_unit_test(short_memory_is_told_of_blocks),
         cmocka_unit_test(short_memory_is_told_of_floats),
+        cmocka_unit_test(short_memory_is_told_of_editions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
