@@ -29,43 +29,12 @@ bool check_command_fits(const char *command)
     return strstr(command, "{}") != NULL;
 }
 
-static bool path_is_plain(const char *path)
-{
-    for (; *path; path++)
-        if (!isalnum((unsigned char)*path) && !strchr("/._-+,@%=:", *path))
-            return false;
-    return true;
-}
-
-/* 'it'\''s': the longest it gets is four times as long, and two more. */
-static char *quote(const char *path)
-{
-    char *out = malloc(4 * strlen(path) + 3), *at = out;
-    bool plain = path_is_plain(path);
-    if (!out)
-        return NULL;
-    if (!plain)
-        *at++ = '\'';
-    for (; *path; path++) {
-        *at++ = *path;
-        if (*path == '\'') {
-            memcpy(at, "\\''", 3);
-            at += 3;
-        }
-    }
-    if (!plain)
-        *at++ = '\'';
-    *at = '\0';
-    return out;
-}
-
 char *check_command(const char *command, const char *path)
 {
-    char *word = quote(path);
-    size_t size = strlen(command) + 1;
-    for (const char *p = command; word && (p = strstr(p, "{}")); p += 2)
-        size += strlen(word);
-    char *out = word ? malloc(size) : NULL, *at = out;
+    size_t size = strlen(command) + 1, path_size = strlen(path);
+    for (const char *p = command; (p = strstr(p, "{}")); p += 2)
+        size += path_size;
+    char *out = malloc(size), *at = out;
     for (const char *p = command; out; p += 2) {
         const char *next = strstr(p, "{}");
         size_t plain = next ? (size_t)(next - p) : strlen(p);
@@ -74,11 +43,10 @@ char *check_command(const char *command, const char *path)
         *at = '\0';
         if (!next)
             break;
-        memcpy(at, word, strlen(word));
-        at += strlen(word);
+        memcpy(at, path, path_size);
+        at += path_size;
         p = next;
     }
-    free(word);
     return out;
 }
 
@@ -109,20 +77,44 @@ static size_t number_at(const char *text, size_t size, size_t at, double *out)
     return used;
 }
 
-bool check_last_number(const char *text, size_t size, double *out)
+/* The first number of a line, and how many there are. */
+static size_t numbers_of(const char *text, size_t size, double *out)
 {
-    bool any = false;
+    size_t count = 0;
     for (size_t at = 0; at < size;) {
+        double value = 0;
         bool inside =
             at && (in_word(text[at - 1]) ||
                    (text[at - 1] == '.' && at > 1 && in_word(text[at - 2])));
         bool starts =
             text[at] && (in_word(text[at]) || strchr("+-.", text[at]));
-        size_t used = starts && !inside ? number_at(text, size, at, out) : 0;
-        any = any || used;
+        size_t used = starts && !inside ? number_at(text, size, at, &value) : 0;
+        if (used && !count++)
+            *out = value;
         at += used ? used : 1;
     }
-    return any;
+    return count;
+}
+
+/* A progress bar writes line over line. */
+static bool ends_line(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+bool check_number(const char *text, size_t size, double *out, bool *several)
+{
+    *several = false;
+    for (size_t end = size, start; end; end = start - 1) {
+        start = end;
+        while (start && !ends_line(text[start - 1]))
+            start--;
+        size_t count = numbers_of(text + start, end - start, out);
+        *several = count > 1;
+        if (count || !start)
+            return count != 0;
+    }
+    return false;
 }
 
 /* ---- The child ---- */
@@ -144,40 +136,64 @@ static double now_s(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Between fork and exec: nothing but system calls. */
-static void child(const char *command, int out)
+/* Between fork and exec: nothing but system calls. It begins when it is told
+ * to: if the parent dies before, there is nothing to end. */
+static void child(const char *command, int out, const int *go)
 {
     sigset_t none;
+    char byte;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     setpgid(0, 0);
-    int in = open("/dev/null", O_RDONLY);
+    close(go[1]);
+    if (read(go[0], &byte, 1) != 1)
+        _exit(126);
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
         _exit(126);
-    fcntl(STDOUT_FILENO, F_SETFD, 0); /* out may have been just this */
+    /* They may have been just these. */
+    fcntl(STDIN_FILENO, F_SETFD, 0);
+    fcntl(STDOUT_FILENO, F_SETFD, 0);
     execl("/bin/sh", "sh", "-c", command, (char *)NULL);
     _exit(127);
 }
 
-static enum status check_start(struct check *check, const char *command)
+/* Whoever watches over us knows the group before it does anything. */
+static void check_go(const struct check *check, int go)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC))
-        return status_from_errno(errno);
-    check->start_s = now_s();
-    check->pid = fork();
-    if (!check->pid)
-        child(command, fds[1]);
-    int err = errno;
-    close(fds[1]);
-    check->out = fds[0];
-    if (check->pid < 0)
-        return status_from_errno(err);
+    ssize_t put;
     setpgid(check->pid, check->pid); /* whoever comes first */
-    fcntl(check->out, F_SETFL, O_NONBLOCK);
     if (check->options->group)
         check->options->group(check->options->ctx, check->pid);
+    do
+        put = write(go, "", 1);
+    while (put < 0 && errno == EINTR);
+}
+
+static enum status check_start(struct check *check, const char *command)
+{
+    int fds[2], go[2];
+    if (pipe2(fds, O_CLOEXEC))
+        return status_from_errno(errno);
+    check->out = fds[0];
+    int err = pipe2(go, O_CLOEXEC) ? errno : 0;
+    if (!err) {
+        signal(SIGCHLD, SIG_DFL); /* ignored, it would leave no exit status */
+        check->start_s = now_s();
+        check->pid = fork();
+        err = errno;
+        if (!check->pid)
+            child(command, fds[1], go);
+        if (check->pid > 0)
+            check_go(check, go[1]);
+        close(go[0]); /* open until now: no SIGPIPE when it is gone */
+        close(go[1]);
+    }
+    close(fds[1]);
+    if (check->pid <= 0)
+        return status_from_errno(err);
+    fcntl(check->out, F_SETFL, O_NONBLOCK);
     return STATUS_OK;
 }
 
@@ -218,9 +234,9 @@ static void check_wait(struct check *check)
     for (;;) {
         siginfo_t info = {.si_pid = 0};
         struct pollfd fd = {.fd = open ? check->out : -1, .events = POLLIN};
-        if (!waitid(P_PID, (id_t)check->pid, &info,
-                    WEXITED | WNOHANG | WNOWAIT) &&
-            info.si_pid)
+        int rc =
+            waitid(P_PID, (id_t)check->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+        if (rc ? errno != EINTR : info.si_pid != 0)
             break;
         poll(&fd, 1, CHECK_POLL_MS);
         if (open)
@@ -231,20 +247,25 @@ static void check_wait(struct check *check)
         check_read(check);
 }
 
+/* What wait says; -1 where nobody knows. */
 static int check_end(struct check *check)
 {
-    int wait_status = 0;
+    int wait_status;
+    pid_t pid;
     kill(-check->pid, SIGKILL); /* what it left behind */
     if (check->options->group)
         check->options->group(check->options->ctx, 0);
-    while (waitpid(check->pid, &wait_status, 0) < 0 && errno == EINTR)
-        ;
-    return wait_status;
+    do
+        pid = waitpid(check->pid, &wait_status, 0);
+    while (pid < 0 && errno == EINTR);
+    return pid < 0 ? -1 : wait_status;
 }
 
 static enum status judge_exit(const struct check *check, int wait_status,
                               struct diag *diag)
 {
+    if (wait_status < 0)
+        return diag_fail(diag, STATUS_IO, "the end of the check was missed");
     int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
     int signal = WIFSIGNALED(wait_status)    ? WTERMSIG(wait_status)
                  : code > 128 && code <= 192 ? code - 128
@@ -270,7 +291,7 @@ static enum status judge(const struct check *check, int wait_status,
         return status;
     out->exit = WEXITSTATUS(wait_status);
     out->has_value =
-        check_last_number(check->tail, check->tail_size, &out->value);
+        check_number(check->tail, check->tail_size, &out->value, &out->several);
     bool pass = !out->exit;
     if (pass && check->options->has_min && !out->has_value)
         return diag_fail(diag, STATUS_USAGE,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CANDIDATE_PIECE (1u << 18)
@@ -64,7 +65,8 @@ static enum status start_quantize(struct candidate_bench *bench)
 int candidate_bench_open(struct candidate_bench *bench, const char *model,
                          const char *parent)
 {
-    enum status status = workdir_open(&bench->dir, &bench->diag);
+    enum status status =
+        workdir_open(&bench->dir, bench->request->check != NULL, &bench->diag);
     int exit =
         status ? CTL_OK
                : quantize_base_open(bench->ctl, model, parent, &bench->base);
@@ -169,12 +171,11 @@ enum status candidate_make_exact(struct candidate_bench *bench,
 
 /* ---- Files ---- */
 
-/* The path of file index, or of the folder they are all in. */
-static void path_of(const struct candidate_bench *bench, const char *name,
-                    char out[PATH_MAX])
+/* Below the work folder, the path of a file, or of the folder they are all in.
+ */
+static void path_of(const char *dir, const char *name, char out[PATH_MAX])
 {
-    snprintf(out, PATH_MAX, "%s/candidate%s%s", bench->dir.path,
-             *name ? "/" : "", name);
+    snprintf(out, PATH_MAX, "%s/candidate%s%s", dir, *name ? "/" : "", name);
 }
 
 static enum status make_parent(char *path)
@@ -203,13 +204,30 @@ static enum status copy(const struct source *content, uint64_t from,
     return status;
 }
 
+static struct timespec time_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) ? (struct timespec){.tv_nsec = -1} : st.st_mtim;
+}
+
+/* Sets a file's time back, so that whoever writes to it changes the time, too.
+ */
+static struct timespec time_mark(int fd)
+{
+    struct timespec now = time_of(fd);
+    const struct timespec past = {now.tv_sec - 2, 0};
+    const struct timespec both[2] = {past, past};
+    (void)futimens(fd, both);
+    return time_of(fd);
+}
+
 /* *out is open for reading alone. */
 static enum status write_file(struct candidate_bench *bench,
                               const struct source *content, size_t index,
                               int *out)
 {
     char path[PATH_MAX];
-    path_of(bench, bench->files->names[index], path);
+    path_of(bench->dir.path, bench->files->names[index], path);
     enum status status = make_parent(path);
     if (status)
         return status;
@@ -223,7 +241,10 @@ static enum status write_file(struct candidate_bench *bench,
     if (status)
         return status;
     *out = open(path, O_RDONLY | O_CLOEXEC);
-    return *out < 0 ? status_from_errno(errno) : STATUS_OK;
+    if (*out < 0)
+        return status_from_errno(errno);
+    bench->times[index] = time_mark(*out);
+    return STATUS_OK;
 }
 
 enum status candidate_write(struct candidate_bench *bench,
@@ -247,7 +268,7 @@ enum status candidate_write(struct candidate_bench *bench,
 void candidate_clear(struct candidate_bench *bench)
 {
     char path[PATH_MAX];
-    path_of(bench, "", path);
+    path_of(bench->dir.path, "", path);
     enum status ignored = fs_remove(AT_FDCWD, path);
     (void)ignored; /* it goes with the folder */
 }
@@ -260,8 +281,36 @@ static void on_group(void *ctx, pid_t group)
     workdir_group(&bench->dir, group);
 }
 
+/* What was judged must be what is published. */
+static enum status expect_same(struct candidate_bench *bench, const int *fds)
+{
+    for (size_t i = 0; i < bench->files->count; i++) {
+        struct timespec now = time_of(fds[i]), then = bench->times[i];
+        if (now.tv_sec != then.tv_sec || now.tv_nsec != then.tv_nsec)
+            return diag_fail(&bench->diag, STATUS_USAGE,
+                             "the check changed %.120s, which it may only read",
+                             bench->files->names[i]);
+    }
+    return STATUS_OK;
+}
+
+/* Once is enough. */
+static void note_several(struct candidate_bench *bench,
+                         const struct check_result *check)
+{
+    if (!bench->request->has_min || !check->several || bench->noted_several)
+        return;
+    bench->noted_several = true;
+    if (bench->ctl->tty)
+        fputs("\r\033[K", stderr);
+    ctl_fail(bench->ctl->verb, CTL_OK,
+             "warning: the last line of the check has several numbers; the "
+             "first, %g, is the one that counts",
+             check->value);
+}
+
 enum status candidate_check(struct candidate_bench *bench,
-                            struct candidate *candidate)
+                            struct candidate *candidate, const int *fds)
 {
     const struct quantize_request *request = bench->request;
     char path[PATH_MAX];
@@ -273,9 +322,13 @@ enum status candidate_check(struct candidate_bench *bench,
         .timeout_s = (unsigned)request->check_timeout_s,
         .group = on_group,
         .ctx = bench};
-    path_of(bench, bench->files->count == 1 ? bench->files->names[0] : "",
-            path);
+    path_of(bench->dir.plain,
+            bench->files->count == 1 ? bench->files->names[0] : "", path);
     enum status status = check_run(&options, &candidate->check, &bench->diag);
+    if (!status)
+        note_several(bench, &candidate->check);
+    if (!status)
+        status = expect_same(bench, fds);
     candidate->checked = !status;
     candidate->passed = !status && candidate->check.verdict == CHECK_PASSED;
     return status;

@@ -12,6 +12,8 @@
 #include "daemon/workdir.h"
 #include "protocol/limits.h"
 
+#include <time.h>
+
 /* What all candidates of a run share. Zeroes with candidate_bench_init. */
 struct candidate_bench {
     struct ctl *ctl;
@@ -25,6 +27,8 @@ struct candidate_bench {
     struct model *target_model;
     struct quantize *quantize;
     struct zip_sums *sums; /* over the content that it made last */
+    struct timespec times[LIMIT_MANIFEST_FILES]; /* of files as written */
+    bool noted_several;                          /* numbers on a line */
     struct diag diag;
 };
 
@@ -69,9 +73,11 @@ enum status candidate_make_exact(struct candidate_bench *bench,
 enum status candidate_write(struct candidate_bench *bench,
                             const struct source *content, int *fds) MUST_CHECK;
 
-/* Runs the check on what candidate_write wrote. */
+/* Runs the check on what candidate_write wrote to fds; as check_run, and USAGE
+ * for one that changed the files. */
 enum status candidate_check(struct candidate_bench *bench,
-                            struct candidate *candidate) MUST_CHECK;
+                            struct candidate *candidate, const int *fds)
+    MUST_CHECK;
 
 /* Removes what candidate_write wrote; descriptors stay readable. */
 void candidate_clear(struct candidate_bench *bench);

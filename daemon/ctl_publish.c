@@ -64,8 +64,9 @@ static const char publish_usage[] =
     "  --quantize RULE  publish a near model that takes a small update: auto,\n"
     "                qp=N, max-error=E or target-ratio=R (such as 1%)\n"
     "  --check       COMMAND judges each candidate, whose path {} becomes:\n"
-    "                exit status 0 passes, with --check-min when the last "
-    "number\n                it prints is X or more; --check-timeout 600\n"
+    "                exit status 0 passes, with --check-min when the first "
+    "number\n                of the last line it prints (that has one) is X "
+    "or more;\n                --check-timeout 600\n"
     "  --wait[=N]    until all nodes (or N) run it; --timeout 300 by "
     "default,\n                exit status 6 when it passes\n";
 

@@ -221,7 +221,7 @@ static int judge(struct run *run, struct candidate *c, int *fds, int update_fd)
     if (run->bench.request->goal == QUANTIZE_GOAL_RATIO)
         c->passed = c->bytes <= bytes_allowed(run);
     else if (run->bench.request->check)
-        status = candidate_check(&run->bench, c);
+        status = candidate_check(&run->bench, c, fds);
     else
         c->passed = true;
     candidate_clear(&run->bench);
@@ -245,8 +245,8 @@ static struct candidate *next_row(struct run *run)
     return c;
 }
 
-/* *nothing: no tensor is quantised by this rule, the content is the exact one.
- */
+/* *nothing: no tensor is quantised by this rule, the content is the exact one,
+ * as it is for all finer rules. */
 static int try_one(struct run *run, size_t index, bool *nothing)
 {
     struct candidate *c = next_row(run);
@@ -268,14 +268,20 @@ static int try_one(struct run *run, size_t index, bool *nothing)
     return exit;
 }
 
+/* *nothing: the last one tried is the exact content. One that does not fit a
+ * size says nothing of the coarser ones. */
 static int search(struct run *run, bool *nothing)
 {
     size_t index;
     int exit = CTL_OK;
+    bool by_size = run->bench.request->goal == QUANTIZE_GOAL_RATIO;
     candidates_init(&run->search, run->axis.count, run->axis.start);
     *nothing = false;
-    while (!exit && !*nothing && candidates_next(&run->search, &index))
+    while (!exit && !*nothing && candidates_next(&run->search, &index)) {
         exit = try_one(run, index, nothing);
+        if (by_size && !run->tried[run->tried_count - 1].passed)
+            *nothing = false;
+    }
     if (run->bench.ctl->tty)
         fputs("\r\033[K", stderr);
     return exit;
@@ -291,24 +297,40 @@ static int check_content(struct run *run, const struct source *content,
     enum status status = candidate_write(&run->bench, content, fds);
     if (status)
         return fail(run, status, ctl_exit_of(status));
+    status = candidate_check(&run->bench, c, fds);
     for (size_t i = 0; i < run->files->count; i++)
         close(fds[i]);
-    status = candidate_check(&run->bench, c);
     candidate_clear(&run->bench);
     return status ? fail_check(run, status) : CTL_OK;
 }
 
+static int fail_verdict(const struct run *run, const struct candidate *c,
+                        int exit, const char *what)
+{
+    const struct check_result *check = &c->check;
+    char why[96];
+    if (check->exit)
+        snprintf(why, sizeof(why), "exit status %d", check->exit);
+    else
+        snprintf(why, sizeof(why), "%g, and --check-min is %g", check->value,
+                 run->bench.request->check_min);
+    return ctl_fail(run->bench.ctl->verb, exit,
+                    "%s does not pass the check (%s); nothing was published",
+                    what, why);
+}
+
+static int fail_exact(const struct run *run, const struct candidate *exact)
+{
+    return fail_verdict(run, exact, CTL_BAD_INPUT, "the model itself");
+}
+
 /* No candidate passes: is it the quantising, or the model itself? */
-static int none_passes(struct run *run)
+static int check_exact(struct run *run)
 {
     struct candidate *exact = next_row(run);
     exact->exact = true;
     int exit = check_content(run, &run->bench.target, exact);
-    if (exit || exact->passed)
-        return exit;
-    return ctl_fail(run->bench.ctl->verb, CTL_BAD_INPUT,
-                    "the model itself does not pass the check; nothing was "
-                    "published");
+    return exit || exact->passed ? exit : fail_exact(run, exact);
 }
 
 static int none_fits(const struct run *run)
@@ -353,9 +375,8 @@ static int check_kept(struct run *run)
     fileset_free(files);
     if (exit || c->passed)
         return exit;
-    return ctl_fail(run->bench.ctl->verb, CTL_FAILED,
-                    "the best model with an update so small does not pass the "
-                    "check; nothing was published");
+    return fail_verdict(run, c, CTL_FAILED,
+                        "the best model with an update so small");
 }
 
 static int settle_ratio(struct run *run)
@@ -368,14 +389,27 @@ static int settle_ratio(struct run *run)
         exit = try_exact(run);
     if (exit || !run->bench.request->check)
         return exit;
-    return run->kept ? check_kept(run) : none_passes(run);
+    return run->kept ? check_kept(run) : check_exact(run);
+}
+
+/* The last one tried is the exact content. */
+static int settle_exact(struct run *run)
+{
+    const struct quantize_request *request = run->bench.request;
+    const struct candidate *c = &run->tried[run->tried_count - 1];
+    if (!c->passed)
+        return run->kept ? CTL_OK : fail_exact(run, c);
+    drop_kept(run);
+    return request->goal == QUANTIZE_GOAL_RATIO && request->check
+               ? check_exact(run)
+               : CTL_OK;
 }
 
 static int settle(struct run *run)
 {
     if (run->bench.request->goal == QUANTIZE_GOAL_RATIO)
         return settle_ratio(run);
-    return run->kept ? CTL_OK : none_passes(run);
+    return run->kept ? CTL_OK : check_exact(run);
 }
 
 /* ---- The result ---- */
@@ -431,7 +465,7 @@ static void report(struct run *run, bool done, bool nothing)
     if (run->bench.ctl->json)
         return;
     candidate_report_print(&told, stdout);
-    if (done && nothing)
+    if (done && nothing && run->tried_count == 1)
         puts("nothing to quantise: no float tensor changed that can be; "
              "published as it is");
     else if (done && !run->kept)
@@ -446,10 +480,8 @@ static int quantize(struct run *run, const char *model, const char *parent)
         return exit;
     run->axis = axis_of(&run->bench);
     exit = search(run, &nothing);
-    if (!exit && nothing)
-        drop_kept(run);
-    else if (!exit)
-        exit = settle(run);
+    if (!exit)
+        exit = nothing ? settle_exact(run) : settle(run);
     if (exit)
         drop_kept(run);
     if (run->tried_count)

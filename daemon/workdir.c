@@ -4,6 +4,7 @@
 
 #include "daemon/fs.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,11 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What ends the whole group of the watched one must not end its guard. */
 static void guard_ignore(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         signal(signals[i], SIG_IGN);
+    setsid();
 }
 
 /* Whoever reads what the watched one prints must not wait for its guard. */
@@ -29,6 +32,14 @@ static void guard_detach(void)
         dup2(null, fd);
     if (null > 2)
         close(null);
+}
+
+static void workdir_remove(const struct workdir *dir)
+{
+    enum status ignored = fs_remove(AT_FDCWD, dir->path);
+    if (dir->link[0])
+        ignored = fs_remove(AT_FDCWD, dir->link);
+    (void)ignored;
 }
 
 static void guard_run(const struct workdir *dir, int in)
@@ -45,16 +56,19 @@ static void guard_run(const struct workdir *dir, int in)
     }
     if (group > 0)
         kill(-group, SIGKILL);
-    enum status ignored = fs_remove(AT_FDCWD, dir->path);
-    (void)ignored;
+    workdir_remove(dir);
     _exit(0);
 }
 
 static enum status workdir_make(struct workdir *dir, struct diag *diag)
 {
-    const char *parent = getenv("TMPDIR");
-    if (!parent || !*parent)
-        parent = "/tmp";
+    char parent[PATH_MAX];
+    const char *given = getenv("TMPDIR");
+    if (!given || !*given)
+        given = "/tmp";
+    if (!realpath(given, parent))
+        return diag_fail(diag, status_from_errno(errno), "%.180s: %s", given,
+                         strerror(errno));
     int n =
         snprintf(dir->path, sizeof(dir->path), "%s/deltamesh-XXXXXX", parent);
     if (n < 0 || (size_t)n >= sizeof(dir->path)) {
@@ -69,29 +83,67 @@ static enum status workdir_make(struct workdir *dir, struct diag *diag)
                      strerror(err));
 }
 
-enum status workdir_open(struct workdir *dir, struct diag *diag)
+static bool path_is_plain(const char *path)
+{
+    for (; *path; path++)
+        if (!isalnum((unsigned char)*path) && !strchr("/._-+,@%=", *path))
+            return false;
+    return true;
+}
+
+/* Sets plain. */
+static enum status workdir_name(struct workdir *dir, struct diag *diag)
+{
+    if (path_is_plain(dir->path)) {
+        memcpy(dir->plain, dir->path, sizeof(dir->plain));
+        return STATUS_OK;
+    }
+    snprintf(dir->link, sizeof(dir->link), "/tmp/deltamesh-XXXXXX");
+    if (!mkdtemp(dir->link)) {
+        int err = errno;
+        dir->link[0] = '\0';
+        return diag_fail(diag, status_from_errno(err),
+                         "/tmp: %s; a link is made there, as TMPDIR has "
+                         "characters that a shell sees",
+                         strerror(err));
+    }
+    snprintf(dir->plain, sizeof(dir->plain), "%s/folder", dir->link);
+    if (symlink(dir->path, dir->plain))
+        return diag_fail(diag, status_from_errno(errno), "%s: %s", dir->plain,
+                         strerror(errno));
+    return STATUS_OK;
+}
+
+static enum status workdir_guard(struct workdir *dir, struct diag *diag)
 {
     int fds[2];
-    memset(dir, 0, sizeof(*dir));
-    dir->line = -1;
-    enum status status = workdir_make(dir, diag);
-    if (status)
-        return status;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
-        workdir_close(dir);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
         return diag_fail(diag, STATUS_IO, "socketpair: %s", strerror(errno));
-    }
     dir->line = fds[1];
     dir->guard = fork();
     if (!dir->guard) {
         close(fds[1]);
         guard_run(dir, fds[0]);
     }
+    int err = errno;
     close(fds[0]);
-    if (dir->guard > 0)
-        return STATUS_OK;
-    workdir_close(dir);
-    return diag_fail(diag, STATUS_IO, "fork: %s", strerror(errno));
+    return dir->guard > 0
+               ? STATUS_OK
+               : diag_fail(diag, STATUS_IO, "fork: %s", strerror(err));
+}
+
+enum status workdir_open(struct workdir *dir, bool plain, struct diag *diag)
+{
+    memset(dir, 0, sizeof(*dir));
+    dir->line = -1;
+    enum status status = workdir_make(dir, diag);
+    if (!status && plain)
+        status = workdir_name(dir, diag);
+    if (!status)
+        status = workdir_guard(dir, diag);
+    if (status)
+        workdir_close(dir);
+    return status;
 }
 
 void workdir_group(struct workdir *dir, pid_t group)
@@ -106,8 +158,7 @@ void workdir_close(struct workdir *dir)
 {
     if (!dir->path[0])
         return;
-    enum status ignored = fs_remove(AT_FDCWD, dir->path);
-    (void)ignored; /* the guard tries again */
+    workdir_remove(dir); /* the guard tries again */
     if (dir->line >= 0)
         close(dir->line);
     while (dir->guard > 0 && waitpid(dir->guard, NULL, 0) < 0 && errno == EINTR)

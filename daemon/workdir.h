@@ -8,18 +8,28 @@
 #include "codec/base/status.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct workdir {
-    char path[PATH_MAX - 512]; /* "" when closed */
+    char path[PATH_MAX - 512]; /* absolute; "" when closed */
+    char
+        plain[PATH_MAX - 512]; /* the same folder: letters, digits, /._-+,@%= */
+    char link[32];             /* the folder of a link to path, or "" */
     pid_t guard;
     int line; /* the guard sees it close */
 };
 
 /* Makes a folder of a new name in $TMPDIR, or /tmp, that only the user may
- * enter. To be called before any thread is started. NO_SPACE, PERMISSION, IO;
- * diag names the folder. */
-enum status workdir_open(struct workdir *dir, struct diag *diag) MUST_CHECK;
+ * enter. To be called before any thread is started.
+ *
+ * plain  it is needed by a name that a shell takes as it is, in quotes or not:
+ *        where $TMPDIR has other characters, plain goes through a link in a
+ *        folder of its own in /tmp; false: plain may be ""
+ *
+ * NO_SPACE, PERMISSION, IO; diag names the folder. */
+enum status workdir_open(struct workdir *dir, bool plain, struct diag *diag)
+    MUST_CHECK;
 
 /* Removes it with all in it. Zeroes are fine. */
 void workdir_close(struct workdir *dir);

@@ -240,6 +240,9 @@ def check_check(tap, lab):
     for what, args, status, words in (
             ("the model itself fails", ["--check", "false {}"], 4, "the model itself"),
             ("no such command", ["--check", "no-such-thing {} 2>&1"], 1, "127"),
+            ("the model is below the limit", ["--check", "echo 0.5 {}",
+             "--check-min", "0.6"], 4, "0.5, and --check-min is 0.6"),
+            ("the files changed", ["--check", "echo x >> {}"], 1, "changed"),
             ("no number", ["--check", "true {}", "--check-min", "1"], 1, "no number"),
             ("a signal", ["--check", "kill -9 $$ {}"], 1, "signal 9"),
             ("the time is over", ["--check", "sleep 60; {}", "--check-timeout", "1"],
@@ -249,6 +252,28 @@ def check_check(tap, lab):
         tap.refused(done, status, words, "--check: " + what)
     tap.ok(node.json("show", "q/c@latest")["version"]["id"] == known,
            "none of these published anything")
+    done = node.run("publish", "q/c", path, "--quantize", "auto", "--check",
+                    "echo 'of {} 0.75 (15/20)'", "--check-min", "0.7")
+    tap.ok(done.stderr.count("several numbers") == 1 and "0.75" in done.stdout,
+           "a line of several numbers: the first counts, which is said once",
+           done.stderr + done.stdout)
+
+
+def check_exact(tap, lab):
+    """What cannot be quantised is judged as well."""
+    node = lab.nodes[0]
+    text = write(lab, "text.txt", b"words\n" * 100)
+    for args, status, words in (
+            (["auto", "--check", "false {}"], 4, "the model itself"),
+            (["qp=-8", "--check", "false {}"], 4, "the model itself"),
+            (["target-ratio=0.0001"], 1, "possible"),
+            (["target-ratio=1", "--check", "false {}"], 4, "the model itself")):
+        done = node.run("publish", "q/x", text, "--quantize", *args, check=False)
+        tap.refused(done, status, words, "no tensors: " + " ".join(args))
+    done = node.run("publish", "q/x", text, "--quantize", "auto", "--check",
+                    "grep -q words {}")
+    tap.ok("nothing to quantise" in done.stdout, "no tensors, and it passes",
+           done.stdout)
 
 
 def check_folder(tap, lab):
@@ -387,14 +412,15 @@ def check_signals(tap, lab):
     path = write(lab, "m.safetensors", model.bytes())
     lab.nodes[0].run("publish", "q/t", path)
     write(lab, "m.safetensors", model.step())
-    tmp = os.path.join(lab.dir, "tmp with space")
+    tmp = os.path.join(lab.dir, "tmp's \"{}\" $$")
     os.mkdir(tmp)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         note = os.path.join(lab.dir, "note")
         if os.path.exists(note):
             os.remove(note)
         run = publish_in(lab, tmp, path, "--check",
-                         f"test -s {{}} && echo $$ > {note} && sleep 600")
+                         f"test -s '{{}}' && test -s {{}} && test -s \"{{}}\" "
+                         f"&& echo $$ > {note} && sleep 600")
         ready = wait_for(lambda: os.path.exists(note) and os.path.getsize(note))
         with open(note) as f:
             child = int(f.read())
@@ -428,6 +454,7 @@ def main():
             check_rules(tap, lab)
             check_usage(tap, lab)
             check_check(tap, lab)
+            check_exact(tap, lab)
             check_folder(tap, lab)
             check_formats(tap, lab)
             check_prepare(tap, lab)

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static void expect_command(const char *command, const char *path,
                            const char *want)
@@ -29,51 +31,56 @@ static void command_gets_the_path_at_every_mark(void **state)
                    "eval --model=/t/m.x | tail");
     expect_command("eval \"{}\"", "/tmp/a.bin", "eval \"/tmp/a.bin\"");
     expect_command("none", "/tmp/a", "none");
+    expect_command("eval {}", "{}", "eval {}");
     assert_true(check_command_fits("a {} b"));
     assert_false(check_command_fits("a { } b"));
 }
 
-static void command_quotes_a_path_that_needs_it(void **state)
-{
-    (void)state;
-    expect_command("eval {}", "/tmp/my dir/a", "eval '/tmp/my dir/a'");
-    expect_command("eval {}", "/tmp/it's", "eval '/tmp/it'\\''s'");
-    expect_command("eval {}", "$(rm x);`y`", "eval '$(rm x);`y`'");
-    expect_command("eval {}", "{}", "eval '{}'");
-}
-
-static void expect_number(const char *text, double want)
+static void expect_number(const char *text, double want, bool many)
 {
     double got = -1;
-    assert_true(check_last_number(text, strlen(text), &got));
+    bool several = !many;
+    assert_true(check_number(text, strlen(text), &got, &several));
     if (isnan(want))
         assert_true(isnan(got));
     else
         assert_true(got == want);
+    assert_int_equal(several, many);
 }
 
-static void last_number_is_the_last_that_stands_alone(void **state)
+static void number_is_the_first_of_the_last_line_that_has_one(void **state)
+{
+    (void)state;
+    expect_number("0.97", 0.97, false);
+    expect_number("loss 0.5\naccuracy: 0.9765\n", 0.9765, false);
+    expect_number("0.977 (1954/2000)\n", 0.977, true);
+    expect_number("top1 0.9, top5 0.99", 0.9, true);
+    expect_number("0.97\n\ndone\n", 0.97, false);
+    expect_number("epoch 3\rbar 99%\racc 0.5\r", 0.5, false);
+    expect_number("0.1\r\n0.2\r\n", 0.2, false);
+    expect_number("[1, 2, 3]", 1, true);
+    expect_number("0.5 inf", 0.5, false);
+    expect_number("0.25\ninf 1e999 -inf\n", 0.25, false);
+}
+
+static void number_stands_alone(void **state)
 {
     (void)state;
     double unused;
-    static const char *const without[] = {
-        "", "ok", "layer3", "v1.2.x", "3rd", "0x10", "nano", "-", ".", "e5"};
-    expect_number("0.97", 0.97);
-    expect_number("loss 0.5\naccuracy: 0.9765\n", 0.9765);
-    expect_number("acc=97.5%", 97.5);
-    expect_number("top1 0.9, top5 0.99", 0.99);
-    expect_number("accuracy is 0.97.", 0.97);
-    expect_number("(-1.5e-3)", -1.5e-3);
-    expect_number("+.5", 0.5);
-    expect_number("0.9 in layer3 of v1.2", 0.9);
-    expect_number("0.9 nan", NAN);
-    expect_number("0.9 inf",
-                  0.9); /* is larger than any limit, and says little */
-    expect_number("[1, 2, 3]", 3);
+    bool several;
+    static const char *const without[] = {"",    "ok",   "layer3", "v1.2.x",
+                                          "3rd", "0x10", "nano",   "-",
+                                          ".",   "e5",   "\n",     "1e999"};
+    expect_number("acc=97.5%", 97.5, false);
+    expect_number("accuracy is 0.97.", 0.97, false);
+    expect_number("(-1.5e-3)", -1.5e-3, false);
+    expect_number("-7", -7, false);
+    expect_number("+.5", 0.5, false);
+    expect_number("layer3 of v1.2: 0.9", 0.9, false);
+    expect_number("nan", NAN, false);
     for (size_t i = 0; i < sizeof(without) / sizeof(*without); i++)
         assert_false(
-            check_last_number(without[i], strlen(without[i]), &unused));
-    expect_number("0.5 layer3", 0.5);
+            check_number(without[i], strlen(without[i]), &unused, &several));
 }
 
 static enum status run(const char *command, const double *min,
@@ -213,6 +220,53 @@ static void what_never_stops_writing_has_a_limit_too(void **state)
     assert_true(r.took_s < 30);
 }
 
+/* Dies where the group is told, as by a signal in just that moment. */
+static void die(void *ctx, pid_t group)
+{
+    int *line = ctx;
+    if (write(*line, &group, sizeof(group)) != (ssize_t)sizeof(group))
+        _exit(1);
+    raise(SIGKILL);
+}
+
+static void nothing_runs_before_its_group_is_known(void **state)
+{
+    (void)state;
+    int line[2];
+    pid_t group = 0;
+    char path[] = "/tmp/deltamesh-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && !pipe(line));
+    close(fd);
+    pid_t pid = fork();
+    if (!pid) {
+        struct check_result r;
+        const struct check_options options = {.command = "rm {}; sleep 600",
+                                              .path = path,
+                                              .timeout_s = 600,
+                                              .group = die,
+                                              .ctx = &line[1]};
+        _exit(check_run(&options, &r, NULL) ? 1 : 0);
+    }
+    assert_int_equal(read(line[0], &group, sizeof(group)), sizeof(group));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(group_is_gone(group));
+    assert_int_equal(unlink(path), 0); /* the command never ran */
+    close(line[0]);
+    close(line[1]);
+}
+
+/* As cron jobs and containers may inherit it. */
+static void ignored_sigchld_is_no_harm(void **state)
+{
+    (void)state;
+    struct check_result r;
+    struct diag diag;
+    signal(SIGCHLD, SIG_IGN);
+    assert_int_equal(run("exit 5 # {}", NULL, 60, &r, &diag), STATUS_OK);
+    assert_int_equal(r.exit, 5);
+}
+
 /* A child that holds the output open does not hold up the verdict. */
 static void what_it_leaves_behind_is_ended(void **state)
 {
@@ -229,8 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_gets_the_path_at_every_mark),
-        cmocka_unit_test(command_quotes_a_path_that_needs_it),
-        cmocka_unit_test(last_number_is_the_last_that_stands_alone),
+        cmocka_unit_test(number_is_the_first_of_the_last_line_that_has_one),
+        cmocka_unit_test(number_stands_alone),
         cmocka_unit_test(exit_status_is_the_verdict),
         cmocka_unit_test(least_value_counts_only_with_exit_status_0),
         cmocka_unit_test(much_output_is_read_and_its_end_kept),
@@ -239,6 +293,8 @@ int main(void)
         cmocka_unit_test(one_that_ignores_sigterm_is_killed),
         cmocka_unit_test(what_never_stops_writing_has_a_limit_too),
         cmocka_unit_test(what_it_leaves_behind_is_ended),
+        cmocka_unit_test(nothing_runs_before_its_group_is_known),
+        cmocka_unit_test(ignored_sigchld_is_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

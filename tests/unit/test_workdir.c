@@ -43,7 +43,7 @@ static void workdir_is_private_and_removed(void **state)
     struct workdir dir;
     struct diag diag = {""};
     struct stat st;
-    assert_int_equal(workdir_open(&dir, &diag), STATUS_OK);
+    assert_int_equal(workdir_open(&dir, false, &diag), STATUS_OK);
     assert_int_equal(stat(dir.path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
     fill(&dir);
@@ -61,7 +61,7 @@ static void workdir_that_cannot_be_made_is_named(void **state)
     struct diag diag = {""};
     char *before = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
     setenv("TMPDIR", "/nonexistent/folder", 1);
-    assert_int_equal(workdir_open(&dir, &diag), STATUS_NOT_FOUND);
+    assert_int_equal(workdir_open(&dir, false, &diag), STATUS_NOT_FOUND);
     assert_non_null(strstr(diag.text, "/nonexistent/folder"));
     workdir_close(&dir);
     if (before)
@@ -72,14 +72,15 @@ static void workdir_that_cannot_be_made_is_named(void **state)
 }
 
 /* A process that opens one, starts a group, tells both, and waits. */
-static pid_t start_one(char path[PATH_MAX], pid_t *group)
+static pid_t start_one(struct workdir *told, pid_t *group)
 {
     int fds[2];
     assert_int_equal(pipe(fds), 0);
     pid_t pid = fork();
     if (!pid) {
         struct workdir dir;
-        if (workdir_open(&dir, NULL))
+        setpgid(0, 0);
+        if (workdir_open(&dir, true, NULL))
             _exit(1);
         pid_t child = fork();
         if (!child) {
@@ -92,37 +93,103 @@ static pid_t start_one(char path[PATH_MAX], pid_t *group)
         setpgid(child, child);
         workdir_group(&dir, child);
         if (write(fds[1], &child, sizeof(child)) < 0 ||
-            write(fds[1], dir.path, PATH_MAX - 512) < 0)
+            write(fds[1], &dir, sizeof(dir)) < 0)
             _exit(1);
         for (;;)
             pause();
     }
     close(fds[1]);
     assert_int_equal(read(fds[0], group, sizeof(*group)), sizeof(*group));
-    assert_int_equal(read(fds[0], path, PATH_MAX - 512), PATH_MAX - 512);
+    size_t got = 0;
+    while (got < sizeof(*told)) {
+        ssize_t n = read(fds[0], (char *)told + got, sizeof(*told) - got);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
     close(fds[0]);
     return pid;
+}
+
+/* signal: to the maker, or if it is negative to all of its group. */
+static void expect_gone_after(int signal)
+{
+    struct workdir dir;
+    pid_t group;
+    struct stat st;
+    pid_t pid = start_one(&dir, &group);
+    assert_int_equal(stat(dir.plain, &st), 0);
+    assert_int_equal(kill(signal < 0 ? -pid : pid, abs(signal)), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(gone_soon(dir.path));
+    if (dir.link[0])
+        assert_true(gone_soon(dir.link));
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    int left = 500;
+    while (!kill(-group, 0) && left--)
+        nanosleep(&pause, NULL);
+    assert_true(left > 0);
 }
 
 static void workdir_goes_when_its_maker_is_killed(void **state)
 {
     (void)state;
-    static const int signals[] = {SIGINT, SIGTERM, SIGKILL};
-    for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
-        char path[PATH_MAX];
-        pid_t group;
-        struct stat st;
-        pid_t pid = start_one(path, &group);
-        assert_int_equal(stat(path, &st), 0);
-        assert_int_equal(kill(pid, signals[i]), 0);
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-        assert_true(gone_soon(path));
-        const struct timespec pause = {0, 10 * 1000 * 1000};
-        int left = 500;
-        while (!kill(-group, 0) && left--)
-            nanosleep(&pause, NULL);
-        assert_true(left > 0);
-    }
+    expect_gone_after(SIGINT);
+    expect_gone_after(SIGTERM);
+    expect_gone_after(SIGKILL);
+}
+
+/* As timeout(1) and those that run jobs do it. */
+static void workdir_goes_when_the_whole_group_is_killed(void **state)
+{
+    (void)state;
+    expect_gone_after(-SIGKILL);
+}
+
+static void set_tmpdir(const char *path)
+{
+    if (path)
+        setenv("TMPDIR", path, 1);
+    else
+        unsetenv("TMPDIR");
+}
+
+static void expect_plain_over(const char *folder)
+{
+    struct workdir dir;
+    struct diag diag = {""};
+    struct stat a, b;
+    assert_int_equal(mkdir(folder, 0700), 0);
+    set_tmpdir(folder);
+    assert_int_equal(workdir_open(&dir, true, &diag), STATUS_OK);
+    assert_int_equal(strspn(dir.plain, "abcdefghijklmnopqrstuvwxyz"
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                       "0123456789/._-"),
+                     strlen(dir.plain));
+    assert_int_equal(dir.plain[0], '/');
+    assert_int_equal(stat(dir.path, &a), 0);
+    assert_int_equal(stat(dir.plain, &b), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    assert_non_null(strstr(dir.path, folder));
+    expect_gone_after(SIGKILL);
+    char link[sizeof(dir.link)];
+    memcpy(link, dir.link, sizeof(link));
+    workdir_close(&dir);
+    assert_true(!link[0] || stat(link, &a));
+    assert_int_equal(rmdir(folder), 0); /* nothing is in it */
+}
+
+static void workdir_has_a_plain_name_in_any_folder(void **state)
+{
+    (void)state;
+    char home[] = "/tmp/deltamesh-test-XXXXXX", cwd[PATH_MAX];
+    char *before = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+    assert_true(mkdtemp(home) && getcwd(cwd, sizeof(cwd)) && !chdir(home));
+    expect_plain_over("my it's \"$(x)\" {} tmp");
+    expect_plain_over("-rf");
+    set_tmpdir(before);
+    free(before);
+    assert_int_equal(chdir(cwd), 0);
+    assert_int_equal(rmdir(home), 0);
 }
 
 int main(void)
@@ -131,6 +198,8 @@ int main(void)
         cmocka_unit_test(workdir_is_private_and_removed),
         cmocka_unit_test(workdir_that_cannot_be_made_is_named),
         cmocka_unit_test(workdir_goes_when_its_maker_is_killed),
+        cmocka_unit_test(workdir_goes_when_the_whole_group_is_killed),
+        cmocka_unit_test(workdir_has_a_plain_name_in_any_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
