@@ -79,8 +79,11 @@ static enum status stream_fail(const char *path, enum status status,
 #define CTL_NNC_ELEMS_FREE ((uint64_t)1 << 27)
 #define CTL_NNC_ELEMS_BYTE 4096u
 
-struct nnc_dec_limits ctl_nnc_limits(const struct source *in)
+struct nnc_dec_limits ctl_nnc_limits(const struct model *model,
+                                     const struct source *in)
 {
+    if (model)
+        return nnc_limits_of_model(model);
     if (in->size >
         (CTL_NNC_ELEMS_MAX - CTL_NNC_ELEMS_FREE) / CTL_NNC_ELEMS_BYTE)
         return (struct nnc_dec_limits){0, CTL_NNC_ELEMS_MAX, UINT64_MAX};
@@ -95,8 +98,7 @@ static struct nnc_dec_params dec_params(const struct source *in,
 {
     return (struct nnc_dec_params){
         .in = in,
-        .limits =
-            shapes ? nnc_limits_of_model(shapes->model) : ctl_nnc_limits(in),
+        .limits = ctl_nnc_limits(shapes ? shapes->model : NULL, in),
         .state = state,
         .shape_of = shapes ? nnc_shape_of_model : NULL,
         .shape_ctx = shapes,

@@ -148,6 +148,11 @@ struct ctl_nnc_stream {
 #define CTL_NNC_STREAM_CLOSED \
     ((struct ctl_nnc_stream){.scratch = {.fd = -1}, .values = {.fd = -1}})
 
+/* What a stream may ask for: what the model has, or where there is none (NULL)
+ * what is usual for so many bytes. */
+struct nnc_dec_limits ctl_nnc_limits(const struct model *model,
+                                     const struct source *in);
+
 /* Reads the file path; model (may be NULL) gives shapes that it does not send.
  *
  * near  values go to a nameless file in the folder of this path; NULL: they

@@ -170,7 +170,7 @@ static enum status inspect_tensors(struct inspect *inspect,
     struct nnc_dec *dec;
     const struct source *in = &inspect->file.source;
     const struct nnc_dec_params params = {.in = in,
-                                          .limits = ctl_nnc_limits(in),
+                                          .limits = ctl_nnc_limits(NULL, in),
                                           .state = state,
                                           .diag = &inspect->diag};
     enum status status = nnc_dec_new(&params, &dec);

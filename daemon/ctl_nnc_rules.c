@@ -19,8 +19,8 @@ const char ctl_nnc_rules_usage[] =
     "  --qp N --step S   this one; a step is the next smaller that has a qp\n"
     "  --bits N          2 to 24 bits a number (all tensors)\n"
     "  --max-error E     no number of any tensor off by more than E\n"
-    "  Of vectors: --vector-error R, default 0.05 over a base, 0.005 without;\n"
-    "  or --vector-qp N\n"
+    "  Of vectors, but with --bits and --max-error: --vector-error R, default\n"
+    "  0.05 over a base, 0.005 without; or --vector-qp N\n"
     "  --dq, --no-dq     dependent quantisation; default: as it costs\n"
     "  --codebook        a table of values, where that costs less\n"
     "  --sparsity R      the smallest R (0 to 1) of each tensor become 0\n"
@@ -178,17 +178,39 @@ static bool qp_fits(const struct nnc_write_rules *rules, double qp)
     return qp >= qp_min(rules->density) && qp <= qp_max(rules->density);
 }
 
-bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
-                          struct diag *diag)
+/* Options that would not be followed if they were taken together. */
+static bool options_fit(const struct ctl_nnc_rules *r, struct diag *diag)
 {
-    struct nnc_write_rules *rules = &r->rules;
+    const struct nnc_write_rules *rules = &r->rules;
+    bool bits = rules->step == NNC_STEP_BITS;
+    bool all = bits || rules->step == NNC_STEP_MAX;
     if (r->steps_given > 1)
         return refuse(diag, "of --qp, --step, --bits, --max-error and --error "
                             "only one can be given");
+    if (rules->has_vector_qp && rules->vector_error > 0)
+        return refuse(diag, "of --vector-qp and --vector-error only one can be "
+                            "given");
+    if (all && (rules->has_vector_qp || rules->vector_error > 0))
+        return refuse(diag, "--bits and --max-error are of vectors, too: "
+                            "neither --vector-qp nor --vector-error goes with "
+                            "them");
+    if (bits && (rules->dq == RD_YES || rules->codebook == RD_YES))
+        return refuse(diag, "--bits goes with neither --dq nor --codebook");
+    if (rules->step == NNC_STEP_MAX && rules->sparsity > 0)
+        return refuse(diag, "--max-error and --sparsity exclude each other");
     if (rules->dq == RD_YES && rules->codebook == RD_YES)
         return refuse(diag, "--dq and --codebook exclude each other");
     if (rules->dq == RD_YES && rules->scan_order)
         return refuse(diag, "--dq goes with --scan 0 only");
+    return true;
+}
+
+bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
+                          struct diag *diag)
+{
+    struct nnc_write_rules *rules = &r->rules;
+    if (!options_fit(r, diag))
+        return false;
     if (rules->profile == 0 && has_base)
         return refuse(diag, "--profile 0 has no differences to a base");
     if (has_prev && !has_base)

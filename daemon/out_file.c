@@ -15,8 +15,8 @@
 static enum status out_file_fail(const struct out_file *file, struct diag *diag,
                                  int err)
 {
-    return diag_fail(diag, status_from_errno(err), "%s: %s",
-                     file->path ? file->path : "scratch file", strerror(err));
+    return diag_fail(diag, status_from_errno(err), "%s: %s", file->path,
+                     strerror(err));
 }
 
 /* The folder a path lies in; free it. */
@@ -108,20 +108,23 @@ enum status out_file_scratch(struct out_file *file, const char *path,
                              struct diag *diag)
 {
     *file = (struct out_file){.fd = -1};
+    file->path = strdup(path);
+    file->temp_path = out_file_temp_path(path);
+    if (!file->path || !file->temp_path) {
+        out_file_abort(file);
+        return STATUS_NO_MEMORY;
+    }
     file->fd = out_file_nameless(path);
+    file->nameless = file->fd >= 0;
     if (file->fd >= 0)
         return STATUS_OK;
-    file->temp_path = out_file_temp_path(path);
-    if (!file->temp_path)
-        return STATUS_NO_MEMORY;
     file->fd = out_file_hidden(file->temp_path);
     if (file->fd >= 0)
         unlink(file->temp_path);
     file->nameless = true;
     if (file->fd >= 0)
         return STATUS_OK;
-    enum status status = diag_fail(diag, status_from_errno(errno), "%s: %s",
-                                   path, strerror(errno));
+    enum status status = out_file_fail(file, diag, errno);
     out_file_abort(file);
     return status;
 }

@@ -14,7 +14,7 @@ struct out_file {
     uint64_t size;   /* bytes written */
     bool nameless;   /* temp_path does not exist yet */
     bool direct;     /* the path is no regular file: written as it comes */
-    char *path;      /* where it goes; NULL for a scratch file */
+    char *path;      /* where it goes, or a scratch file is made for */
     char *temp_path; /* beside it */
 };
 

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import random
+import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -516,6 +518,25 @@ def check_hostile():
     result(count and not odd, "%d hostile streams cost little" % count, odd)
 
 
+def check_full():
+    """A disk that is full in the middle."""
+    def small():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+    Model(13).write("m")
+    fine("encode", "m", "-o", "m.nnc", "--qp", "-20")
+    os.mkdir("full")
+    write("full/old", b"old")
+    for args in (["encode", "m"], ["decode", "m.nnc"],
+                 ["decode", "m.nnc", "--like", "m"]):
+        for out in ("full/new", "full/old"):
+            got = nnc(*args, "-o", out, preexec_fn=small,
+                      restore_signals=False)
+            refused(got, 7, out + ": ", "no space: " + " ".join(args))
+    result(os.listdir("full") == ["old"] and read("full/old") == b"old",
+           "what was there stays, nothing else", os.listdir("full"))
+
+
 def whole_prefixes(data):
     """Where one unit ends and the next begins: a stream may end there, once
     it has begun."""
@@ -567,6 +588,15 @@ def check_usage():
                  ["encode", "m", "-o", "x", "--qp", "-38", "--bits", "4"],
                  ["encode", "m", "-o", "x", "--dq", "--codebook"],
                  ["encode", "m", "-o", "x", "--dq", "--scan", "1"],
+                 ["encode", "m", "-o", "x", "--bits", "4", "--dq"],
+                 ["encode", "m", "-o", "x", "--bits", "4", "--codebook"],
+                 ["encode", "m", "-o", "x", "--bits", "4", "--vector-qp", "0"],
+                 ["encode", "m", "-o", "x", "--max-error", "1",
+                  "--vector-error", "0.1"],
+                 ["encode", "m", "-o", "x", "--max-error", "1", "--sparsity",
+                  "0.5"],
+                 ["encode", "m", "-o", "x", "--vector-qp", "0",
+                  "--vector-error", "0.1"],
                  ["encode", "m", "-o", "x", "--base", "m", "--profile", "0"],
                  ["encode", "m", "-o", "x", "--prev", "m.nnc"],
                  ["encode", "m", "-o", "x", "--tca"],
@@ -594,7 +624,7 @@ def main():
         for check in (check_whole, check_steps, check_tools, check_codebook,
                       check_types,
                       check_differences, check_lattice, check_chain, check_containers,
-                      check_folder, check_broken, check_hostile,
+                      check_folder, check_broken, check_hostile, check_full,
                       check_inspect, check_usage):
             try:
                 check()

@@ -48,31 +48,31 @@ CASES = {
 }
 
 
-# The same where no model is given that could set a limit.
-INSPECTED = {
-    "cb1_27x100": ("100 tensors of 2^28 elements, looked at", "too many"),
-    "skip": ("2^28 elements of skipped rows, looked at", "too many elements"),
-}
-
-
-def refused(name, word, out, words=()):
-    stream = os.path.join(DATA, "nnc_hostile", name + ".nnc")
+def run(*args):
+    """What it did, and complaints about what it took."""
     start = time.monotonic()
-    got = subprocess.run(
-        [TOOL, "nnc", *(words or ["decode", "--like", LIKE, "-o", out]), stream],
-        capture_output=True, text=True, timeout=60)
+    got = subprocess.run([TOOL, "nnc", *args], capture_output=True, text=True,
+                         timeout=60, check=False)
     seconds = time.monotonic() - start
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    complaints = []
+    if seconds > SECONDS or memory > MEGABYTES:
+        return got, [f"{args[0]} took {seconds:.1f} s, {memory:.0f} MB"]
+    return got, []
+
+
+def refused(name, word, out):
+    stream = os.path.join(DATA, "nnc_hostile", name + ".nnc")
+    got, complaints = run("decode", stream, "--like", LIKE, "-o", out)
     if got.returncode != 4:
         complaints.append(f"exit status {got.returncode}")
     if got.stderr.count("\n") != 1 or word not in got.stderr:
         complaints.append(f"says {got.stderr!r}, not {word!r}")
-    if seconds > SECONDS or memory > MEGABYTES:
-        complaints.append(f"took {seconds:.1f} s, {memory:.0f} MB")
     if os.path.exists(out):
         complaints.append("wrote a file")
-    return complaints
+    got, more = run("inspect", stream)  # some may be looked at
+    if got.returncode not in (0, 4):
+        complaints.append(f"inspect: exit status {got.returncode}")
+    return complaints + more
 
 
 def main():
