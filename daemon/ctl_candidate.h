@@ -51,6 +51,7 @@ struct candidate {
     uint64_t bytes;   /* of the update; 0: was not made */
     bool checked;
     struct check_result check;
+    bool judged; /* else nothing is known of it */
     bool passed;
 };
 

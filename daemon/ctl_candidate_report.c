@@ -56,32 +56,58 @@ static const char *verdict(const struct candidate_report *report,
 {
     if (c == report->chosen)
         return "chosen";
-    if (report->by_check && !c->checked)
+    if (!c->judged)
         return "unknown";
     return c->passed ? "passes" : "fails";
+}
+
+static void add_row(struct table *table, const struct candidate_report *report,
+                    const struct candidate *c)
+{
+    char name[TABLE_WORD], bytes[TABLE_WORD], share[TABLE_WORD] = "-";
+    char error[TABLE_WORD], value[TABLE_WORD] = "-";
+    double size = (double)report->target_size;
+    if (c->bytes && size > 0)
+        snprintf(share, sizeof(share), "%.2f %%",
+                 100 * (double)c->bytes / size);
+    if (c->checked && c->check.has_value)
+        snprintf(value, sizeof(value), "%.6g", c->check.value);
+    else if (c->checked)
+        snprintf(value, sizeof(value), "exit %d", c->check.exit);
+    snprintf(error, sizeof(error), "%.4f", c->error);
+    table_row(table, strength(c, name),
+              c->bytes ? table_bytes(c->bytes, bytes) : "-", share, error,
+              value, verdict(report, c));
+}
+
+/* a is coarser than b. All have a rule of one mode, or are exact. */
+static bool is_coarser(const struct candidate *a, const struct candidate *b)
+{
+    if (a->exact || b->exact)
+        return !a->exact;
+    return a->rule.value > b->rule.value;
+}
+
+/* The coarsest of those that come behind last (NULL: of all). */
+static const struct candidate *next_of(const struct candidate_report *report,
+                                       const struct candidate *last)
+{
+    const struct candidate *next = NULL;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct candidate *c = &report->tried[i];
+        if ((!last || is_coarser(last, c)) && (!next || is_coarser(c, next)))
+            next = c;
+    }
+    return next;
 }
 
 void candidate_report_print(const struct candidate_report *report, FILE *out)
 {
     struct table *table =
         table_new("STRENGTH|>UPDATE|>OF THE FILE|>ERROR|>CHECK|VERDICT");
-    for (size_t i = 0; table && i < report->count; i++) {
-        const struct candidate *c = &report->tried[i];
-        char name[TABLE_WORD], bytes[TABLE_WORD], share[TABLE_WORD] = "-";
-        char error[TABLE_WORD], value[TABLE_WORD] = "-";
-        double size = (double)report->target_size;
-        if (c->bytes && size > 0)
-            snprintf(share, sizeof(share), "%.2f %%",
-                     100 * (double)c->bytes / size);
-        if (c->checked && c->check.has_value)
-            snprintf(value, sizeof(value), "%.6g", c->check.value);
-        else if (c->checked)
-            snprintf(value, sizeof(value), "exit %d", c->check.exit);
-        snprintf(error, sizeof(error), "%.4f", c->error);
-        table_row(table, strength(c, name),
-                  c->bytes ? table_bytes(c->bytes, bytes) : "-", share, error,
-                  value, verdict(report, c));
-    }
+    const struct candidate *c = NULL;
+    while (table && (c = next_of(report, c)))
+        add_row(table, report, c);
     if (table)
         table_print(table, out);
     table_free(table);

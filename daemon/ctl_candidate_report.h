@@ -10,17 +10,17 @@ struct candidate_report {
     size_t count;
     const struct candidate *chosen; /* one of them; NULL: the exact content */
     uint64_t target_size;
-    bool by_check;    /* the check decides which pass */
     const char *text; /* as --quantize had it */
     const char *base; /* version in hex; "" without */
 };
 
-/* {"rule", "base", "exact", "candidates": [{"strength", "bytes", "error",
+/* In the order they were tried. {"rule", "base", "exact", "candidates": [{"strength", "bytes", "error",
  * "tensors", "exit", "value", "seconds", "passed", "chosen"}]}: exit, value and
  * seconds are there when the check ran and printed a number. */
 json_t *candidate_report_json(const struct candidate_report *report);
 
-/* A table: strength, bytes of the update, error, the check's value, verdict. */
+/* A table, the coarsest first: strength, bytes of the update, error, the check's
+ * value, verdict. */
 void candidate_report_print(const struct candidate_report *report, FILE *out);
 
 #endif

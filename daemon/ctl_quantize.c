@@ -225,6 +225,7 @@ static int judge(struct run *run, struct candidate *c, int *fds, int update_fd)
     else
         c->passed = true;
     candidate_clear(&run->bench);
+    c->judged = !status;
     if (!status && better(run, c)) {
         keep(run, c, fds, update_fd);
         return CTL_OK;
@@ -301,6 +302,7 @@ static int check_content(struct run *run, const struct source *content,
     for (size_t i = 0; i < run->files->count; i++)
         close(fds[i]);
     candidate_clear(&run->bench);
+    c->judged = !status;
     return status ? fail_check(run, status) : CTL_OK;
 }
 
@@ -327,7 +329,9 @@ static int fail_exact(const struct run *run, const struct candidate *exact)
 /* No candidate passes: is it the quantising, or the model itself? */
 static int check_exact(struct run *run)
 {
-    struct candidate *exact = next_row(run);
+    struct candidate *exact = &run->tried[run->tried_count - 1];
+    if (!exact->exact) /* else its update was made before */
+        exact = next_row(run);
     exact->exact = true;
     int exit = check_content(run, &run->bench.target, exact);
     return exit || exact->passed ? exit : fail_exact(run, exact);
@@ -356,6 +360,7 @@ static int try_exact(struct run *run)
     if (status)
         return fail(run, status, ctl_exit_of(status));
     close(update_fd); /* the daemon makes this one as well */
+    c->judged = true;
     c->passed = c->bytes <= bytes_allowed(run);
     if (c->passed)
         drop_kept(run);
@@ -457,7 +462,6 @@ static void report(struct run *run, bool done, bool nothing)
         .count = run->tried_count,
         .chosen = run->kept,
         .target_size = run->bench.target.size,
-        .by_check = request->check && request->goal != QUANTIZE_GOAL_RATIO,
         .text = request->text,
         .base = run->bench.base.held ? run->bench.base.version : "",
     };

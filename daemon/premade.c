@@ -81,8 +81,8 @@ static enum status premade_look(struct premade *premade)
                          "it does not lead to the files given");
     if (!premade_has_base(premade))
         return diag_fail(premade->diag, STATUS_CORRUPT,
-                         "it starts from a content that is no parent and that "
-                         "no channel names");
+                         "what it starts from is no parent, and no channel "
+                         "names it (any more); publish again");
     return STATUS_OK;
 }
 

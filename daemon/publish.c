@@ -277,5 +277,8 @@ void publish_run(struct publish *p)
         p->status = take_in(p, &source, &tb);
     if (p->status == STATUS_TRUNCATED || p->status == STATUS_MISMATCH)
         diag_fail(&p->diag, p->status, "a file changed while it was read");
+    if (p->status == STATUS_NO_SPACE && !p->diag.text[0])
+        diag_fail(&p->diag, p->status, "no space left in the store or in %s",
+                  p->places->scratch_dir);
     tree_builder_deinit(&tb);
 }

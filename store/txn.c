@@ -4,7 +4,9 @@
 #include "store/env_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 static MDB_val txn_val(struct bytes in)
 {
@@ -120,6 +122,17 @@ static void txn_note_graph(struct store_txn *txn)
                   bytes_of(value, sizeof(value)));
 }
 
+/* LMDB says EIO of a write that was cut short, as the last one on a full disk
+ * is. */
+static int txn_commit_error(const struct store_txn *txn, int rc)
+{
+    struct statvfs vfs;
+    if (rc == EIO && !statvfs(txn->env->path, &vfs) &&
+        (uint64_t)vfs.f_bavail * vfs.f_frsize < STORE_TXN_BYTES)
+        return ENOSPC;
+    return rc;
+}
+
 enum status store_txn_commit(struct store_txn *txn)
 {
     assert(txn->mdb);
@@ -132,6 +145,8 @@ enum status store_txn_commit(struct store_txn *txn)
     int rc = mdb_txn_commit(txn->mdb);
     txn->mdb = NULL;
     store_env_leave(txn->env);
+    if (rc)
+        rc = txn_commit_error(txn, rc);
     if (rc)
         return store_txn_fail(txn, store_env_status(rc),
                               "store %s: cannot commit: %s", txn->env->path,

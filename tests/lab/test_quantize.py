@@ -445,6 +445,83 @@ def check_signals(tap, lab):
            not os.listdir(tmp), "a full disk is one line", err)
 
 
+def check_moved(tap, lab):
+    """Another version is released while a check runs."""
+    node = lab.nodes[0]
+    model = Model(9)
+    path = write(lab, "m.safetensors", model.bytes())
+    node.run("publish", "q/t", path)
+    other = write(lab, "other/m.safetensors", model.step())
+    write(lab, "m.safetensors", model.step())
+    go, tmp = os.path.join(lab.dir, "go"), os.path.join(lab.dir, "moved")
+    os.mkdir(tmp)
+    check = f"until test -e {go}; do sleep 0.1; done; test -s {{}}"
+    run = publish_in(lab, tmp, path, "--check", check)
+    wait_for(lambda: os.listdir(tmp))
+    moved = node.json("publish", "q/t", other)
+    write(lab, "go", b"")
+    out, err = run.communicate(timeout=60)
+    tap.ok(run.returncode == 4 and err.count("\n") == 1 and
+           "publish again" in err and "chosen" in out and
+           node.json("show", "q/t@main")["version"]["id"] == moved["version"],
+           "a base that moved: nothing goes out over what it has not seen", err)
+    os.remove(go)
+    node.run("release", "q/t#1")
+    run = publish_in(lab, tmp, path, "--check", check)
+    wait_for(lambda: os.listdir(tmp))
+    node.kill()
+    node.start()
+    write(lab, "go", b"")
+    _, err = run.communicate(timeout=60)
+    tap.ok(run.returncode == 0 and not os.listdir(tmp),
+           "a daemon that starts anew meanwhile is no harm", err)
+
+
+def check_full(tap):
+    """The daemon's disk is full, which takes one that can be filled."""
+    with Lab(1) as lab:
+        state = os.path.join(lab.nodes[0].dir, "state")
+        found(lab, 1)
+        node, model = lab.nodes[0], Model(10)
+        path = write(lab, "m.safetensors", model.bytes())
+        node.stop()
+        spare = state + ".spare"
+        os.rename(state, spare)
+        os.mkdir(state, 0o700)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700",
+                           "tmpfs", state], capture_output=True,
+                          check=False).returncode:
+            tap.ok(True, "a full store # SKIP needs mount(8)")
+            return
+        try:
+            subprocess.run(["cp", "-a", spare + "/.", state], check=True)
+            node.start()
+            node.run("publish", "q/full", path)
+            known = node.json("show", "q/full@main")["version"]["id"]
+            write(lab, "m.safetensors", model.step())
+            disk, odd = os.statvfs(state), []
+            free = disk.f_bavail * disk.f_bsize
+            for left in (20, 60, 100, 130, 160):
+                with open(os.path.join(state, "fill"), "wb") as f:
+                    f.write(bytes(max(0, free - left * 1024)))
+                done = node.run("publish", "q/full", path, "--quantize", "auto",
+                                check=False)
+                if done.returncode != 7 or done.stderr.count("\n") != 1 or \
+                        "/state" not in done.stderr:
+                    odd.append((left, done.returncode, done.stderr))
+            os.remove(os.path.join(state, "fill"))
+            tap.ok(not odd, "a full store: exit status 7, and where", odd)
+            tap.ok(node.json("show", "q/full@main")["version"]["id"] == known
+                   and node.run("verify", "q/full@main").returncode == 0,
+                   "nothing of it stays")
+            node.run("publish", "q/full", path, "--quantize", "auto")
+            tap.ok(node.json("show", "q/full@main")["version"]["id"] != known,
+                   "with room again it is published")
+        finally:
+            node.stop()
+            subprocess.run(["umount", state], check=False)
+
+
 def main():
     tap = Tap()
     try:
@@ -459,6 +536,8 @@ def main():
             check_formats(tap, lab)
             check_prepare(tap, lab)
             check_signals(tap, lab)
+            check_moved(tap, lab)
+        check_full(tap)
     except (LabError, subprocess.SubprocessError, OSError, KeyError) as e:
         tap.ok(False, "the run goes to its end", e)
     print(f"1..{tap.count}")
