@@ -409,6 +409,7 @@ static bool take_parents(struct call *call, struct publish *p)
         } else if (!json_array_size(list) && !latest) {
             status = add_parent(loop, p, joined, v);
         }
+        diag_reset(&diag); /* of what was asked for there is more to say */
     }
     json_array_foreach(list, i, one)
     {

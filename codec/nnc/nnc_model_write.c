@@ -307,7 +307,8 @@ static void rules_of(const struct job *job, struct rd_params *rd)
     } else if (rules->step == NNC_STEP_ERROR && job->params->base &&
                !job->base && !vector) {
         rd->aim = RD_SHARE; /* whole among differences */
-        rd->error = NNC_WRITE_FULL;
+        rd->error = rules->value > 0 ? fmin(rules->value, NNC_WRITE_FULL)
+                                     : NNC_WRITE_FULL;
     } else if (vector && !rules->has_vector_qp) {
         rd->aim = RD_SHARE;
         rd->error = share;

@@ -46,8 +46,8 @@ enum nnc_step {
      * (0: the constants above) of the root mean square of all their numbers, or
      * with a base of their differences; found by trying it on four million
      * elements (0: a quarter million), so of larger models the error is about
-     * that. Tensors that the base has not have an error of NNC_WRITE_FULL each.
-     */
+     * that. Tensors that the base has not have an error of NNC_WRITE_FULL each,
+     * or value if that is less. */
     NNC_STEP_ERROR,
     NNC_STEP_QP,   /* qp = value for all */
     NNC_STEP_BITS, /* value bits a level; all tensors, of one dimension 8 or

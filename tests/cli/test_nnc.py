@@ -349,6 +349,11 @@ def check_differences():
     rows = {r["name"]: r for r in told("inspect", "e.nnc")["tensors"]}
     result(rows["a.weight"]["parent"] and not rows["b.weight"]["parent"],
            "tensors that the base has not are sent whole", rows)
+    fine("encode", "--base", "less", "m1", "-o", "e.nnc", "--error", "0.001")
+    fine("decode", "e.nnc", "-o", "out", "--values", "new")
+    x, y = (floats(tensors_of(p)["b.weight"][2]) for p in ("m1", "out"))
+    share = norm([p - q for p, q in zip(x, y)]) / norm(x)
+    result(share <= 0.001, "as exactly as differences, if that is more", share)
     write("n0", safetensors([("v", "F32", [2, 2], pack([1, math.inf, 3, 4]))]))
     write("n1", safetensors([("v", "F32", [2, 2], pack([1, 2, 3, 5]))]))
     fine("encode", "--base", "n0", "n1", "-o", "n.nnc", "--qp", "-8")

@@ -69,6 +69,9 @@ def check_publish(tap, lab):
     tap.refused(node.run("publish", "n/o", "--nnc", update, "--base", "n/o#1",
                          check=False), 4, "none of that name",
                 "a base of other tensors")
+    tap.refused(node.run("publish", "n/new", "--nnc", update, "--base", "n/m#1",
+                         check=False), 2, "another model",
+                "a base that is a version of another model")
     for args in (["--nnc", update], ["--base", "n/m#1"],
                  [base, "--nnc", update, "--base", "n/m#1"],
                  ["--nnc", update, "--base", "n/m#1", "--quantize", "auto"],
