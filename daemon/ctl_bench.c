@@ -291,35 +291,31 @@ static void bench_other(struct bench *b, const struct contender *other)
 
 /* ---- Files ---- */
 
+struct bench_put {
+    struct out_file file;
+    struct diag *diag;
+};
+
+static enum status bench_put(void *ctx, struct bytes piece)
+{
+    struct bench_put *put = ctx;
+    return out_file_write(&put->file, piece, put->diag);
+}
+
 /* A folder as the one file that other programs need. */
 static enum status bench_one_file(struct bench *b,
                                   const struct ctl_content *content,
                                   const char *path)
 {
-    enum {
-        PIECE = 1 << 16
-    };
-    struct out_file out;
-    uint8_t *buf = malloc(PIECE);
-    if (!buf)
-        return STATUS_NO_MEMORY;
-    enum status status = out_file_open(&out, path, &b->diag);
-    if (status) {
-        free(buf);
+    struct bench_put put = {.diag = &b->diag};
+    const struct source *source = &content->source;
+    enum status status = out_file_open(&put.file, path, &b->diag);
+    if (status)
         return status;
-    }
-    for (uint64_t at = 0; !status && at < content->source.size;) {
-        uint64_t left = content->source.size - at;
-        size_t size = left < PIECE ? (size_t)left : PIECE;
-        status = source_read(&content->source, at, buf, size);
-        if (!status)
-            status = out_file_write(&out, bytes_of(buf, size), &b->diag);
-        at += size;
-    }
+    status = source_each(source, 0, source->size, bench_put, &put);
     if (!status)
-        status = out_file_commit(&out, &b->diag);
-    out_file_abort(&out);
-    free(buf);
+        status = out_file_commit(&put.file, &b->diag);
+    out_file_abort(&put.file);
     return status;
 }
 

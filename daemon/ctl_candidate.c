@@ -6,11 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define CANDIDATE_PIECE (1u << 18)
 
 /* ---- The bench ---- */
 
@@ -187,21 +184,17 @@ static enum status make_parent(char *path)
     return status;
 }
 
-static enum status copy(const struct source *content, uint64_t from,
-                        uint64_t size, int fd)
+static enum status write_piece(void *ctx, struct bytes piece)
 {
-    uint8_t *buf = malloc(CANDIDATE_PIECE);
-    enum status status = buf ? STATUS_OK : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; at < size && !status;) {
-        size_t piece =
-            size - at < CANDIDATE_PIECE ? (size_t)(size - at) : CANDIDATE_PIECE;
-        status = source_read(content, from + at, buf, piece);
-        if (!status)
-            status = fs_pwrite(fd, buf, piece, at);
-        at += piece;
+    ssize_t put = 0;
+    for (size_t at = 0; at < piece.size; at += (size_t)put) {
+        put = write(*(const int *)ctx, piece.data + at, piece.size - at);
+        if (put < 0 && errno == EINTR)
+            put = 0;
+        else if (put < 0)
+            return status_from_errno(errno);
     }
-    free(buf);
-    return status;
+    return STATUS_OK;
 }
 
 static struct timespec time_of(int fd)
@@ -234,8 +227,9 @@ static enum status write_file(struct candidate_bench *bench,
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return status_from_errno(errno);
-    status = copy(content, fileset_offset(bench->target_files, index),
-                  fileset_length(bench->target_files, index), fd);
+    status = source_each(content, fileset_offset(bench->target_files, index),
+                         fileset_length(bench->target_files, index),
+                         write_piece, &fd);
     if (close(fd) && !status)
         status = status_from_errno(errno);
     if (status)

@@ -5,7 +5,6 @@
 #include "codec/model/zip_sums.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 static const char nnc_usage[] =
@@ -208,25 +207,6 @@ void ctl_nnc_stream_close(struct ctl_nnc_stream *stream)
 
 /* ---- a content with other values ---- */
 
-#define COPY_SIZE ((size_t)1 << 17)
-
-static enum status copy_source(const struct source *source, nnc_put_fn put,
-                               void *put_ctx)
-{
-    uint8_t *piece = malloc(COPY_SIZE);
-    enum status status = piece ? STATUS_OK : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; !status && at < source->size;) {
-        uint64_t left = source->size - at;
-        size_t size = left < COPY_SIZE ? (size_t)left : COPY_SIZE;
-        status = source_read(source, at, piece, size);
-        if (!status)
-            status = put(put_ctx, bytes_of(piece, size));
-        at += size;
-    }
-    free(piece);
-    return status;
-}
-
 static bool has_zip(const struct model *model)
 {
     for (size_t i = 0; i < model->file_count; i++)
@@ -248,8 +228,8 @@ static enum status patch_sums(const struct nnc_patch_params *params,
     if (!status)
         status = zip_sums_new(params->model, params->base, &now.source, &sums);
     if (!status)
-        status =
-            copy_source(zip_sums_source(sums), params->put, params->put_ctx);
+        status = source_each(zip_sums_source(sums), 0, now.source.size,
+                             params->put, params->put_ctx);
     zip_sums_free(sums);
     file_source_close(&now);
     return status;

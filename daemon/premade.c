@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PREMADE_PIECE (1u << 16)
 /* Most bytes of a file before the header: its magic, and a length. */
 #define PREMADE_HEAD 64u
 
@@ -34,27 +33,25 @@ static enum status premade_read(void *ctx, uint64_t offset, void *out,
     return fs_pread(premade->scratch, out, size, offset);
 }
 
+static enum status premade_copy_piece(void *ctx, struct bytes piece)
+{
+    struct premade *premade = ctx;
+    uint64_t at = premade->copy.size;
+    if (premade->job && job_stopped(premade->job))
+        return STATUS_CLOSED;
+    premade->copy.size += piece.size;
+    return fs_pwrite(premade->scratch, piece.data, piece.size, at);
+}
+
 static enum status premade_copy(struct premade *premade, const char *dir)
 {
-    uint8_t buf[PREMADE_PIECE];
     const struct source *file = premade->params->file;
     premade->scratch = fs_scratch(dir);
     if (premade->scratch < 0)
         return diag_fail(premade->diag, status_from_errno(errno), "%s: %s", dir,
                          strerror(errno));
-    enum status status = STATUS_OK;
-    for (uint64_t at = 0; at < file->size && !status;) {
-        uint64_t left = file->size - at;
-        size_t size = left < sizeof(buf) ? (size_t)left : sizeof(buf);
-        status = source_read(file, at, buf, size);
-        if (!status)
-            status = fs_pwrite(premade->scratch, buf, size, at);
-        if (!status && premade->job && job_stopped(premade->job))
-            status = STATUS_CLOSED;
-        at += size;
-    }
-    premade->copy = (struct source){premade_read, premade, file->size};
-    return status;
+    premade->copy = (struct source){premade_read, premade, 0};
+    return source_each(file, 0, file->size, premade_copy_piece, premade);
 }
 
 static bool premade_has_base(const struct premade *premade)

@@ -25,27 +25,29 @@ void publish_free(struct publish *p)
     free(p);
 }
 
+struct hashing {
+    struct publish *publish;
+    struct tree_builder *tb;
+    uint64_t done;
+};
+
+static enum status hash_piece(void *ctx, struct bytes piece)
+{
+    struct hashing *hashing = ctx;
+    hashing->done += piece.size;
+    atomic_store(&hashing->publish->mark.done, hashing->done);
+    if (job_stopped(&hashing->publish->job))
+        return STATUS_CLOSED;
+    return tree_builder_add(hashing->tb, piece);
+}
+
 static enum status hash_files(struct publish *p, const struct source *source,
                               struct tree_builder *tb)
 {
-    enum {
-        PIECE = 1 << 16
-    };
-    uint8_t *buf = malloc(PIECE);
-    enum status status =
-        buf ? tree_builder_init(tb, source->size) : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; at < source->size && !status;) {
-        uint64_t left = source->size - at;
-        size_t size = left < PIECE ? (size_t)left : PIECE;
-        status = source_read(source, at, buf, size);
-        if (!status)
-            status = tree_builder_add(tb, bytes_of(buf, size));
-        at += size;
-        atomic_store(&p->mark.done, at);
-        if (job_stopped(&p->job))
-            status = STATUS_CLOSED;
-    }
-    free(buf);
+    struct hashing hashing = {p, tb, 0};
+    enum status status = tree_builder_init(tb, source->size);
+    if (!status)
+        status = source_each(source, 0, source->size, hash_piece, &hashing);
     if (status == STATUS_LIMIT)
         return diag_fail(&p->diag, status, "a version has at most 64 GiB");
     return status ? status : tree_builder_finish(tb, &p->tree);

@@ -19,6 +19,14 @@ struct source {
 enum status source_read(const struct source *source, uint64_t offset, void *out,
                         size_t size) MUST_CHECK;
 
+typedef enum status (*source_fn)(void *ctx, struct bytes piece);
+
+/* Hands size bytes from offset on to fn, in order, in pieces of 64 KiB but the
+ * last, each valid for its call. NO_MEMORY; ends with the first error of
+ * source_read or of fn. */
+enum status source_each(const struct source *source, uint64_t offset,
+                        uint64_t size, source_fn fn, void *ctx) MUST_CHECK;
+
 /* A source over bytes, which are borrowed and must outlive it. */
 struct source source_of_bytes(struct bytes bytes);
 

@@ -167,24 +167,6 @@ void nnc_entries_deinit(struct nnc_entries *entries)
 
 /* ---- a file of its own ---- */
 
-static enum status copy_values(const struct nnc_entries *entries,
-                               const struct source *values, nnc_put_fn put,
-                               void *put_ctx)
-{
-    uint8_t *piece = malloc(PIECE_ELEMS * 4);
-    enum status status = piece ? STATUS_OK : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; !status && at < entries->values_size;) {
-        uint64_t left = entries->values_size - at;
-        size_t size = left < PIECE_ELEMS * 4 ? (size_t)left : PIECE_ELEMS * 4;
-        status = source_read(values, at, piece, size);
-        if (!status)
-            status = put(put_ctx, bytes_of(piece, size));
-        at += size;
-    }
-    free(piece);
-    return status;
-}
-
 enum status nnc_model_file(const struct nnc_entries *entries,
                            const struct source *values, nnc_put_fn put,
                            void *put_ctx, struct diag *diag)
@@ -209,7 +191,7 @@ enum status nnc_model_file(const struct nnc_entries *entries,
     if (!status)
         status = put(put_ctx, writer_view(&head));
     if (!status)
-        status = copy_values(entries, values, put, put_ctx);
+        status = source_each(values, 0, entries->values_size, put, put_ctx);
     writer_deinit(&head);
     free(tensors);
     return status;

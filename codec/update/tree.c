@@ -4,8 +4,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define TREE_READ_SIZE 65536u
-
 enum status tree_shape_of(uint64_t size, struct tree_shape *out)
 {
     if (size > TREE_SIZE_MAX)
@@ -89,21 +87,9 @@ enum status tree_builder_finish(struct tree_builder *tb, struct hash *id)
     return STATUS_OK;
 }
 
-static enum status tree_read_all(const struct source *source,
-                                 struct tree_builder *tb)
+static enum status tree_add(void *ctx, struct bytes piece)
 {
-    uint8_t *buf = malloc(TREE_READ_SIZE);
-    enum status status = buf ? STATUS_OK : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; !status && at < source->size;) {
-        uint64_t left = source->size - at;
-        size_t size = left < TREE_READ_SIZE ? (size_t)left : TREE_READ_SIZE;
-        status = source_read(source, at, buf, size);
-        if (!status)
-            status = tree_builder_add(tb, bytes_of(buf, size));
-        at += size;
-    }
-    free(buf);
-    return status;
+    return tree_builder_add(ctx, piece);
 }
 
 enum status tree_build(const struct source *source, struct tree_builder *tb,
@@ -111,7 +97,7 @@ enum status tree_build(const struct source *source, struct tree_builder *tb,
 {
     enum status status = tree_builder_init(tb, source->size);
     if (!status)
-        status = tree_read_all(source, tb);
+        status = source_each(source, 0, source->size, tree_add, tb);
     if (!status)
         status = tree_builder_finish(tb, id);
     return status;

@@ -13,7 +13,6 @@
 #define ENC_SEGMENT_LOG_SMALL 18u /* 256 KiB: contents of at most: */
 #define ENC_SMALL_SIZE_MAX    (8u << 20)
 #define ENC_ALONE_CODED_MAX   65536u /* one segment where all codes to less */
-#define ENC_READ_SIZE         65536u
 
 /* How records were used by the segments coded so far. */
 #define ENC_USED_PIECES 1u
@@ -97,23 +96,20 @@ static bool enc_progress(void *ctx, uint64_t done, uint64_t total)
                                          progress->total);
 }
 
-static enum status enc_hash_blocks(const struct source *source,
-                                   struct tree_builder *tb,
-                                   struct enc_progress *progress)
+struct enc_hashing {
+    struct tree_builder *tb;
+    struct enc_progress *progress;
+    uint64_t done, total;
+};
+
+static enum status enc_hash_piece(void *ctx, struct bytes piece)
 {
-    uint8_t *buf = malloc(ENC_READ_SIZE);
-    enum status status = buf ? STATUS_OK : STATUS_NO_MEMORY;
-    for (uint64_t at = 0; !status && at < source->size;) {
-        uint64_t left = source->size - at;
-        size_t size = left < ENC_READ_SIZE ? (size_t)left : ENC_READ_SIZE;
-        status = source_read(source, at, buf, size);
-        if (!status)
-            status = tree_builder_add(tb, bytes_of(buf, size));
-        at += size;
-        if (!status && !enc_progress(progress, at, source->size))
-            status = STATUS_CLOSED;
-    }
-    free(buf);
+    struct enc_hashing *hashing = ctx;
+    enum status status = tree_builder_add(hashing->tb, piece);
+    hashing->done += piece.size;
+    if (!status &&
+        !enc_progress(hashing->progress, hashing->done, hashing->total))
+        status = STATUS_CLOSED;
     return status;
 }
 
@@ -122,9 +118,10 @@ static enum status enc_hash(struct update_enc *enc, const char *what,
                             const struct hash *leaves, struct tree_builder *tb,
                             struct hash *id, struct enc_progress *progress)
 {
+    struct enc_hashing hashing = {tb, progress, 0, source->size};
     enum status status = tree_builder_init(tb, source->size);
     if (!status)
-        status = enc_hash_blocks(source, tb, progress);
+        status = source_each(source, 0, source->size, enc_hash_piece, &hashing);
     if (!status)
         status = tree_builder_finish(tb, id);
     progress->before += source->size;
