@@ -48,8 +48,8 @@ static enum status open_target(struct candidate_bench *bench)
 static enum status start_quantize(struct candidate_bench *bench)
 {
     const struct quantize_params params = {
-        .base = bench->base.held ? &bench->base.source : NULL,
-        .base_model = bench->base.parsed,
+        .base = bench->base.held ? &bench->base.version.source : NULL,
+        .base_model = bench->base.version.model,
         .target = &bench->target,
         .target_model = bench->target_model,
         .max_rank = QUANTIZE_RANK_MAX,
@@ -119,8 +119,8 @@ static enum status encode(struct candidate_bench *bench,
                                            .parallel =
                                                threads_parallel(bench->threads),
                                            .hints = hints};
-    base.source = bench->base.source;
-    base.model = bench->base.parsed;
+    base.source = bench->base.version.source;
+    base.model = bench->base.version.model;
     target.source = *content;
     target.model = bench->target_model;
     snprintf(path, sizeof(path), "%s/update", bench->dir.path);

@@ -14,13 +14,14 @@ struct candidate_report {
     const char *base; /* version in hex; "" without */
 };
 
-/* In the order they were tried. {"rule", "base", "exact", "candidates": [{"strength", "bytes", "error",
- * "tensors", "exit", "value", "seconds", "passed", "chosen"}]}: exit, value and
- * seconds are there when the check ran and printed a number. */
+/* In the order they were tried. {"rule", "base", "exact", "candidates":
+ * [{"strength", "bytes", "error", "tensors", "exit", "value", "seconds",
+ * "passed", "chosen"}]}: exit, value and seconds are there when the check ran
+ * and printed a number. */
 json_t *candidate_report_json(const struct candidate_report *report);
 
-/* A table, the coarsest first: strength, bytes of the update, error, the check's
- * value, verdict. */
+/* A table, the coarsest first: strength, bytes of the update, error, the
+ * check's value, verdict. */
 void candidate_report_print(const struct candidate_report *report, FILE *out);
 
 #endif

@@ -85,11 +85,9 @@ static bool export_option(struct export_nnc *x, int option, int *exit)
         x->out_path = optarg;
     else if (option == 'b')
         x->base_name = optarg;
-    else if (option == 'p') {
-        fits = x->prev.count < CTL_NNC_PREV_MAX;
-        if (fits)
-            x->prev.paths[x->prev.count++] = optarg;
-    } else if (option >= CTL_NNC_QP)
+    else if (option == 'p')
+        fits = ctl_nnc_prev_add(&x->prev, optarg);
+    else if (option >= CTL_NNC_QP)
         fits = ctl_nnc_rules_option(&x->rules, option, optarg);
     else
         return ctl_option(&x->ctl, option, exit);

@@ -43,6 +43,20 @@ enum status ctl_nnc_model_of(struct ctl_nnc_model *out,
     return nnc_names_of_model(&out->names, model);
 }
 
+const char *ctl_nnc_kind(enum nnc_kind kind)
+{
+    static const char *const names[] = {"int", "uniform", "codebook", "raw"};
+    return names[kind];
+}
+
+bool ctl_nnc_prev_add(struct ctl_nnc_prev *prev, const char *path)
+{
+    if (prev->count == CTL_NNC_PREV_MAX)
+        return false;
+    prev->paths[prev->count++] = path;
+    return true;
+}
+
 bool ctl_nnc_values(const char *text, enum nnc_values *out)
 {
     static const char *const words[] = {"as-sent", "new", "difference"};

@@ -107,6 +107,9 @@ struct ctl_nnc_prev {
     size_t count;
 };
 
+/* The next one; false for one too many. */
+bool ctl_nnc_prev_add(struct ctl_nnc_prev *prev, const char *path);
+
 /* What they leave; *state is NULL where there are none. shapes may be NULL. */
 enum status ctl_nnc_state(const struct ctl_nnc_prev *prev,
                           struct nnc_shapes *shapes, struct nnc_state **state,
@@ -168,6 +171,9 @@ void ctl_nnc_stream_close(struct ctl_nnc_stream *stream);
  * of near first. */
 enum status ctl_nnc_patch(const struct nnc_patch_params *params,
                           const char *near) MUST_CHECK;
+
+/* "int", "uniform", "codebook", "raw". */
+const char *ctl_nnc_kind(enum nnc_kind kind);
 
 /* "as-sent", "new", "difference". */
 bool ctl_nnc_values(const char *text, enum nnc_values *out);

@@ -175,9 +175,7 @@ static bool decode_option(struct decode *decode, int option, int *exit)
         decode->like = option == 'l';
         break;
     case 'p':
-        fits = decode->prev.count < CTL_NNC_PREV_MAX;
-        if (fits)
-            decode->prev.paths[decode->prev.count++] = optarg;
+        fits = ctl_nnc_prev_add(&decode->prev, optarg);
         break;
     case 'v':
         fits = ctl_nnc_values(optarg, &decode->values);

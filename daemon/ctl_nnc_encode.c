@@ -21,12 +21,6 @@ static enum status encoding_put(void *ctx, struct bytes bytes)
     return out_file_write(&e->out, bytes, e->encode->diag);
 }
 
-static const char *kind_name(enum nnc_kind kind)
-{
-    static const char *const names[] = {"int", "uniform", "codebook", "raw"};
-    return names[kind];
-}
-
 static json_t *row_json(const struct nnc_write_row *row)
 {
     static const char *const fates[] = {"sent", "same", "left"};
@@ -39,7 +33,7 @@ static json_t *row_json(const struct nnc_write_row *row)
     if (row->fate != NNC_WRITE_SENT)
         return json;
     const struct nnc_tensor *sent = &row->sent;
-    json_object_set_new(json, "kind", json_string(kind_name(sent->kind)));
+    json_object_set_new(json, "kind", json_string(ctl_nnc_kind(sent->kind)));
     json_object_set_new(json, "bytes",
                         json_integer((json_int_t)sent->coded_size));
     json_object_set_new(json, "difference", json_boolean(sent->has_parent));
@@ -264,11 +258,9 @@ static bool encode_option(struct verb *v, int option, int *exit)
         v->out_path = optarg;
     else if (option == 'b')
         v->base_path = optarg;
-    else if (option == 'p') {
-        fits = v->prev.count < CTL_NNC_PREV_MAX;
-        if (fits)
-            v->prev.paths[v->prev.count++] = optarg;
-    } else if (option == 'T')
+    else if (option == 'p')
+        fits = ctl_nnc_prev_add(&v->prev, optarg);
+    else if (option == 'T')
         fits = ctl_offline_count(optarg, 1, THREADS_WIDTH_MAX, &v->width);
     else if (option >= CTL_NNC_QP)
         fits = ctl_nnc_rules_option(&v->rules, option, optarg);

@@ -37,12 +37,6 @@ static const char *unit_name(unsigned type)
     return names[type];
 }
 
-static const char *kind_name(enum nnc_kind kind)
-{
-    static const char *const names[] = {"int", "uniform", "codebook", "raw"};
-    return names[kind];
-}
-
 static const char *part_name(enum nnc_part part)
 {
     static const char *const names[] = {
@@ -80,7 +74,7 @@ static void row_text(struct inspect *inspect, const struct nnc_tensor *tensor)
 {
     char shape[192], kind[32], qp[16] = "-", step[32] = "-", book[16] = "-";
     char scan[8], bytes[24], bits[24], node[64];
-    snprintf(kind, sizeof(kind), "%s%s%s", kind_name(tensor->kind),
+    snprintf(kind, sizeof(kind), "%s%s%s", ctl_nnc_kind(tensor->kind),
              tensor->part ? " " : "", part_name(tensor->part));
     if (has_step(tensor)) {
         snprintf(qp, sizeof(qp), "%d", tensor->qp);
@@ -111,8 +105,8 @@ static json_t *row_json(const struct nnc_tensor *tensor, uint64_t offset)
         "{s:s%, s:o, s:I, s:s, s:b, s:i, s:i, s:I, s:I, s:f, s:i, s:i, s:i, "
         "s:b, s:b}",
         "name", tensor->name, tensor->name_size, "shape", shape, "elements",
-        (json_int_t)tensor->elem_count, "kind", kind_name(tensor->kind), "dq",
-        (int)tensor->dq, "scan", (int)tensor->scan_order, "unary",
+        (json_int_t)tensor->elem_count, "kind", ctl_nnc_kind(tensor->kind),
+        "dq", (int)tensor->dq, "scan", (int)tensor->scan_order, "unary",
         (int)tensor->unary, "offset", (json_int_t)offset, "bytes",
         (json_int_t)tensor->coded_size, "bits", bits_of(tensor), "device_id",
         (int)tensor->device_id, "parameter_id", (int)tensor->parameter_id,
@@ -285,9 +279,8 @@ int ctl_nnc_inspect_verb(int argc, char **argv)
     int exit = CTL_OK;
     ctl_begin(&inspect.ctl, argv, inspect_usage);
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'p' && inspect.prev.count < CTL_NNC_PREV_MAX)
-            inspect.prev.paths[inspect.prev.count++] = optarg;
-        else if (!ctl_option(&inspect.ctl, c, &exit))
+        bool added = c == 'p' && ctl_nnc_prev_add(&inspect.prev, optarg);
+        if (!added && !ctl_option(&inspect.ctl, c, &exit))
             return exit;
     }
     if (argc - optind != 1)

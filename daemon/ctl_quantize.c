@@ -433,7 +433,7 @@ static void add_meta(const struct run *run)
         json_object_set_new(meta, "quantized-check", json_string(text));
     }
     if (run->bench.base.held) {
-        snprintf(text, sizeof(text), "%.16s", run->bench.base.version);
+        snprintf(text, sizeof(text), "%.16s", run->bench.base.version.id);
         json_object_set_new(meta, "quantized-base", json_string(text));
     }
 }
@@ -463,7 +463,7 @@ static void report(struct run *run, bool done, bool nothing)
         .chosen = run->kept,
         .target_size = run->bench.target.size,
         .text = request->text,
-        .base = run->bench.base.held ? run->bench.base.version : "",
+        .base = run->bench.base.held ? run->bench.base.version.id : "",
     };
     run->files->report = candidate_report_json(&told);
     if (run->bench.ctl->json)

@@ -3,18 +3,12 @@
 #ifndef DAEMON_CTL_QUANTIZE_BASE_H
 #define DAEMON_CTL_QUANTIZE_BASE_H
 
-#include "codec/base/hash.h"
-#include "codec/model/model.h"
-#include "daemon/ctl.h"
-#include "daemon/fileset.h"
+#include "daemon/ctl_version.h"
 
 /* Zeroes are closed. Must stay where it is until closed. */
 struct quantize_base {
-    bool held; /* false: there is none, all else is zero */
-    char version[HASH_HEX_SIZE];
-    struct fileset *files;
-    struct source source;
-    struct model *parsed;
+    bool held; /* false: there is none, version is zero */
+    struct ctl_version version;
 };
 
 /* Asks for what channel main names of the model, else for parent (NULL: none is

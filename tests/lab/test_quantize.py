@@ -451,7 +451,7 @@ def check_moved(tap, lab):
     model = Model(9)
     path = write(lab, "m.safetensors", model.bytes())
     node.run("publish", "q/t", path)
-    other = write(lab, "other/m.safetensors", model.step())
+    other = write(lab, "later/m.safetensors", model.step())
     write(lab, "m.safetensors", model.step())
     go, tmp = os.path.join(lab.dir, "go"), os.path.join(lab.dir, "moved")
     os.mkdir(tmp)
