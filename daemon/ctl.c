@@ -7,6 +7,7 @@
 #include "daemon/varlink_client.h"
 #include "protocol/record.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -76,6 +77,14 @@ int ctl_misused(const struct ctl *ctl)
     fprintf(stderr, "deltamesh %s: the arguments do not fit\n%s", ctl->verb,
             ctl->usage);
     return CTL_USAGE;
+}
+
+bool ctl_count(const char *text, long *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtol(text, &end, 10);
+    return !errno && end != text && !*end && *out > 0 && *out < 1000000;
 }
 
 bool ctl_option(struct ctl *ctl, int option, int *exit)

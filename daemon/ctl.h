@@ -55,11 +55,15 @@ struct ctl {
     bool json;
     bool tty;      /* standard error is a terminal: progress is shown there */
     bool may_miss; /* a NotFound of the daemon is CTL_NOT_FOUND without words */
+    long fetch_s; /* most that ctl_version_open waits; 0: as long as it takes */
     struct varlink_client *client;
 };
 
 void ctl_begin(struct ctl *ctl, char **argv, const char *usage);
 void ctl_end(struct ctl *ctl);
+
+/* A whole number from 1 to 999999, such as seconds. */
+bool ctl_count(const char *text, long *out);
 
 /* Handles a common option, or says how the verb is used. True: go on; false:
  * return *exit. */

@@ -157,7 +157,8 @@ int ctl_export(int argc, char **argv)
         {"timeout", required_argument, NULL, 't'},
         CTL_OPTIONS};
     struct export x = {.out = NULL};
-    int exit = CTL_OK, timeout_s = 0;
+    int exit = CTL_OK;
+    bool fits = true;
     if (wants_nnc(argc, argv))
         return ctl_export_nnc(argc, argv);
     ctl_begin(&x.ctl, argv,
@@ -170,23 +171,24 @@ int ctl_export(int argc, char **argv)
         if (c == 'o')
             x.out = optarg;
         else if (c == 't')
-            timeout_s = atoi(optarg);
+            fits = ctl_count(optarg, &x.ctl.fetch_s);
         else if (!ctl_option(&x.ctl, c, &exit))
             goto out;
     }
-    if (optind + 1 != argc || !x.out || timeout_s < 0) {
+    if (optind + 1 != argc || !x.out || !fits) {
         exit = ctl_misused(&x.ctl);
         goto out;
     }
-    const struct ctl_stream stream = {
-        .timeout_ms = timeout_s * 1000, .on_reply = on_reply, .ctx = &x};
+    const struct ctl_stream stream = {.timeout_ms = (int)x.ctl.fetch_s * 1000,
+                                      .on_reply = on_reply,
+                                      .ctx = &x};
     exit = ctl_call_stream(
         &x.ctl, "Export", json_pack("{s:s}", "version", argv[optind]), &stream);
     if (exit == CTL_TIMEOUT)
         ctl_fail("export", exit,
-                 "it did not arrive in %d s; the daemon goes "
+                 "it did not arrive in %ld s; the daemon goes "
                  "on fetching",
-                 timeout_s);
+                 x.ctl.fetch_s);
 out:
     ctl_end(&x.ctl);
     return exit;

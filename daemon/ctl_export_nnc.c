@@ -10,7 +10,8 @@
 
 static const char export_usage[] =
     "usage: deltamesh export VERSION --nnc [--base VERSION] [--prev FILE]...\n"
-    "                        [OPTION]... -o FILE [--json] [--control PATH]\n"
+    "                        [--timeout SECONDS] [OPTION]... -o FILE [--json]\n"
+    "                        [--control PATH]\n"
     "  Integers of a lattice where the version lies on one over the base (or "
     "over 0):\n"
     "  exact; else as nnc encode, but with an error of 0.001 of the change.\n"
@@ -85,6 +86,8 @@ static bool export_option(struct export_nnc *x, int option, int *exit)
         x->out_path = optarg;
     else if (option == 'b')
         x->base_name = optarg;
+    else if (option == 't')
+        fits = ctl_count(optarg, &x->ctl.fetch_s);
     else if (option == 'p')
         fits = ctl_nnc_prev_add(&x->prev, optarg);
     else if (option >= CTL_NNC_QP)
@@ -103,6 +106,7 @@ int ctl_export_nnc(int argc, char **argv)
         {"output", required_argument, NULL, 'o'},
         {"base", required_argument, NULL, 'b'},
         {"prev", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'},
         CTL_NNC_OPTIONS,
         CTL_OPTIONS};
     int exit = CTL_OK;

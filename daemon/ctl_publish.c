@@ -67,8 +67,9 @@ static const char publish_usage[] =
     "                exit status 0 passes, with --check-min when the first "
     "number\n                of the last line it prints (that has one) is X "
     "or more;\n                --check-timeout 600\n"
-    "  --wait[=N]    until all nodes (or N) run it; --timeout 300 by "
-    "default,\n                exit status 6 when it passes\n";
+    "  --wait[=N]    until all nodes (or N) run it\n"
+    "  --timeout     of --wait, and for a base to be fetched; default 300;\n"
+    "                exit status 6 when it passes\n";
 
 /* ---- Options ---- */
 
@@ -81,14 +82,6 @@ static bool add_meta(struct publish *p, const char *pair)
     int bad = !key || json_object_set_new(p->meta, key, json_string(equal + 1));
     free(key);
     return !bad;
-}
-
-static bool parse_count(const char *text, long *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtol(text, &end, 10);
-    return !errno && end != text && !*end && *out > 0 && *out < 1000000;
 }
 
 static bool parse_real(const char *text, double *out)
@@ -115,7 +108,7 @@ static bool quantize_option(struct publish *p, int c, bool *fits)
         *fits = parse_real(optarg, &q->check_min);
         return true;
     case 't' + 256:
-        *fits = parse_count(optarg, &q->check_timeout_s);
+        *fits = ctl_count(optarg, &q->check_timeout_s);
         return true;
     default:
         return false;
@@ -165,9 +158,9 @@ static bool parse_options(struct publish *p, int argc, char **argv, int *exit)
             p->release = false;
         else if (c == 'w') {
             p->wait = true;
-            fits = !optarg || parse_count(optarg, &p->wait_nodes);
+            fits = !optarg || ctl_count(optarg, &p->wait_nodes);
         } else if (c == 't')
-            fits = parse_count(optarg, &p->timeout_s);
+            fits = ctl_count(optarg, &p->timeout_s);
         else if (c == 'n')
             p->nnc.update = optarg;
         else if (c == 'b')
@@ -533,6 +526,7 @@ static int run(struct publish *p, int argc, char **argv)
 {
     int exit = CTL_OK;
     p->model = argv[optind];
+    p->ctl.fetch_s = p->timeout_s;
     if (!name_is_model(bytes_of_text(p->model)))
         return ctl_fail("publish", CTL_USAGE,
                         "\"%s\" is no model name: parts of a-z 0-9 . _ - that "

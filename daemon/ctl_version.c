@@ -68,11 +68,17 @@ static int on_reply(void *ctx, json_t *reply, const int *fds, size_t fd_count)
 int ctl_version_open(struct ctl *ctl, const char *name, struct ctl_version *out)
 {
     struct opening opening = {ctl, name, out};
-    const struct ctl_stream stream = {
-        .keep_open = true, .on_reply = on_reply, .ctx = &opening};
+    const struct ctl_stream stream = {.keep_open = true,
+                                      .timeout_ms = (int)ctl->fetch_s * 1000,
+                                      .on_reply = on_reply,
+                                      .ctx = &opening};
     memset(out, 0, sizeof(*out));
     int exit = ctl_call_stream(ctl, "Export",
                                json_pack("{s:s}", "version", name), &stream);
+    if (exit == CTL_TIMEOUT)
+        ctl_fail(ctl->verb, exit,
+                 "%s did not arrive in %ld s; the daemon goes on fetching",
+                 name, ctl->fetch_s);
     if (!exit && !out->files)
         exit = ctl_fail(ctl->verb, CTL_FAILED, "the daemon gave no answer");
     return exit;

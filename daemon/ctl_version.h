@@ -19,8 +19,8 @@ struct ctl_version {
     struct model *model;
 };
 
-/* Asks the daemon, which fetches it first if it has to. The connection stays
- * open. Exit status, with the error told. */
+/* Asks the daemon, which fetches it first if it has to, for ctl->fetch_s at
+ * most. The connection stays open. Exit status, with the error told. */
 int ctl_version_open(struct ctl *ctl, const char *name,
                      struct ctl_version *out);
 void ctl_version_close(struct ctl_version *version);

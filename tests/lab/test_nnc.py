@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lab import Lab, LabError  # noqa: E402
@@ -146,6 +147,28 @@ def check_quantized(tap, lab):
            "a quantised version is exported exactly", got)
 
 
+def check_absent(tap, lab):
+    """A version that nobody can send is not waited for without end."""
+    first, second = lab.nodes
+    model = Model(6)
+    path = write(lab, "a.safetensors", model.bytes())
+    update = os.path.join(lab.dir, "a.nnc")
+    first.run("publish", "n/a", path, "--wait=2")
+    write(lab, "a.safetensors", model.step())
+    nnc(lab, "encode", path, "-o", update)
+    first.run("publish", "n/a", path, "--no-release")
+    while second.run("show", "n/a#2", check=False).returncode:
+        time.sleep(0.05)
+    first.stop()
+    tap.refused(second.run("export", "n/a#2", "--nnc", "-o", update + ".2",
+                           "--timeout", "1", check=False), 6, "1 s",
+                "export --nnc --timeout")
+    tap.refused(second.run("publish", "n/a", "--nnc", update, "--base", "n/a#2",
+                           "--timeout", "1", check=False), 6, "1 s",
+                "publish --nnc --timeout")
+    first.start()
+
+
 def check_folder(tap, lab):
     node = lab.nodes[0]
     one = Model(5)
@@ -179,6 +202,7 @@ def main():
             check_export(tap, lab)
             check_quantized(tap, lab)
             check_folder(tap, lab)
+            check_absent(tap, lab)
     except (LabError, subprocess.SubprocessError, OSError, KeyError) as e:
         tap.ok(False, "the run goes to its end",
                "%s %s" % (e, getattr(e, "stderr", "")))
