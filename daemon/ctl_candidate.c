@@ -109,8 +109,8 @@ static void measure(const struct candidate_bench *bench,
 
 static enum status encode(struct candidate_bench *bench,
                           const struct source *content,
-                          const struct update_hints *hints, uint64_t *bytes,
-                          int *update_fd)
+                          const struct update_hints *hints,
+                          struct candidate *candidate, int *update_fd)
 {
     char path[PATH_MAX];
     struct ctl_content base = CTL_CONTENT_CLOSED, target = CTL_CONTENT_CLOSED;
@@ -128,7 +128,8 @@ static enum status encode(struct candidate_bench *bench,
                                     path, &options, NULL, &made, &bench->diag);
     if (status)
         return status;
-    *bytes = made.bytes;
+    candidate->bytes = made.bytes;
+    candidate->same = made.has_base && hash_equal(&made.base, &made.target);
     *update_fd = open(path, O_RDONLY | O_CLOEXEC);
     int err = errno;
     unlink(path);
@@ -149,8 +150,7 @@ enum status candidate_make(struct candidate_bench *bench,
         return status;
     measure(bench, candidate);
     return encode(bench, candidate_content(bench),
-                  quantize_hints(bench->quantize), &candidate->bytes,
-                  update_fd);
+                  quantize_hints(bench->quantize), candidate, update_fd);
 }
 
 const struct source *candidate_content(const struct candidate_bench *bench)
@@ -163,7 +163,7 @@ enum status candidate_make_exact(struct candidate_bench *bench,
 {
     *update_fd = -1;
     candidate->exact = true;
-    return encode(bench, &bench->target, NULL, &candidate->bytes, update_fd);
+    return encode(bench, &bench->target, NULL, candidate, update_fd);
 }
 
 /* ---- Files ---- */

@@ -49,6 +49,7 @@ struct candidate {
     size_t quantised; /* tensors */
     double error;     /* of the change from what runs (or of the values) */
     uint64_t bytes;   /* of the update; 0: was not made */
+    bool same;        /* is what runs: needs no update */
     bool checked;
     struct check_result check;
     bool judged; /* else nothing is known of it */

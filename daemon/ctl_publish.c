@@ -275,6 +275,10 @@ static int quantize_files(struct publish *p)
     for (size_t i = 0; i < p->file_count; i++)
         if (!name_is_path(bytes_of_text(p->names[i])))
             return CTL_OK; /* the daemon will refuse it, with its reason */
+    if (json_object_size(p->meta) + QUANTIZE_META_MAX > LIMIT_MANIFEST_META)
+        return ctl_fail("publish", CTL_USAGE,
+                        "at most %u --meta go with --quantize, which adds some",
+                        LIMIT_MANIFEST_META - QUANTIZE_META_MAX);
     struct quantize_files files = {.fds = p->fds,
                                    .names = p->names,
                                    .count = p->file_count,

@@ -446,9 +446,11 @@ static void hand_over(struct run *run)
         run->files->fds[i] = run->fds[i];
     }
     add_meta(run);
+    bool same = run->kept->same;
     run->kept = NULL;
-    /* The daemon makes full updates, and would refuse one that came along. */
-    if (!run->bench.base.held)
+    /* The daemon makes full updates, and would refuse one that came along, as
+     * it would one to what it starts from. */
+    if (!run->bench.base.held || same)
         return;
     run->files->update_fd = run->update_fd;
     run->update_fd = -1;

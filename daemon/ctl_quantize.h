@@ -11,6 +11,8 @@
 
 #define QUANTIZE_CHECK_TIMEOUT_S 600
 
+#define QUANTIZE_META_MAX 4u /* entries that it adds */
+
 enum quantize_goal {
     QUANTIZE_GOAL_NONE,
     QUANTIZE_GOAL_AUTO,

@@ -76,6 +76,10 @@ static enum status premade_look(struct premade *premade)
         header->target.size != premade->params->target_size)
         return diag_fail(premade->diag, STATUS_CORRUPT,
                          "it does not lead to the files given");
+    if (header->has_base &&
+        hash_equal(&header->base_tree, &header->target_tree))
+        return diag_fail(premade->diag, STATUS_CORRUPT,
+                         "it starts from what it leads to");
     if (!premade_has_base(premade))
         return diag_fail(premade->diag, STATUS_CORRUPT,
                          "what it starts from is no parent, and no channel "

@@ -178,6 +178,18 @@ def check_rules(tap, lab):
     tap.refused(done, 1, "nothing was published", "a ratio that cannot be had")
     tap.ok(node.json("show", "q/r@latest")["version"]["id"] == reply["version"],
            "and nothing was")
+    matrix = safetensors({"w": model.tensors["a.weight"]})
+    lone = write(lab, "lone/w.safetensors", matrix)
+    node.run("publish", "q/s", lone)
+    write(lab, "lone/w.safetensors", safetensors({"w": (
+        [ROWS, COLUMNS], model.noise(ROWS * COLUMNS, 0.05))}))
+    node.run("publish", "q/s", lone, "--no-release")
+    reply = node.json("publish", "q/s", lone, "--quantize", "qp=80")
+    first = node.json("show", "q/s#1")["tree"]
+    tap.ok(not reply["unchanged"] and
+           node.json("show", "q/s@latest")["tree"] == first and
+           first not in [u["base"] for u in reply["updates"]],
+           "no update leads from what runs to the same", reply)
     node.run("release", "q/r#1")
     reply = node.json("publish", "q/r", path, "--quantize", "auto", "--wait=3")
     first = node.json("show", "q/r#1")
@@ -197,7 +209,13 @@ def check_usage(tap, lab):
     for args in (["--quantize", "much"], ["--quantize", "qp=1.5"],
                  ["--quantize", "max-error=0"], ["--quantize", "target-ratio=200%"],
                  ["--check", "true {}"], ["--quantize", "auto", "--check", "true"],
-                 ["--quantize", "auto", "--check-min", "1"]):
+                 ["--quantize", "auto", "--check-min", "1"],
+                 ["--quantize", "auto", "--check", "true {}", "--check-timeout",
+                  "0"],
+                 ["--quantize", "auto", "--check", "true {}", "--check-min",
+                  "nan"],
+                 ["--quantize", "auto", *(a for i in range(61)
+                                          for a in ("--meta", f"k{i}=v"))]):
         done = node.run("publish", "q/u", path, *args, check=False)
         tap.ok(done.returncode == 2, " ".join(args) + " is a usage error",
                done.stderr)
@@ -370,6 +388,16 @@ def check_prepare(tap, lab):
         tap.ok(reply.get("error", "").endswith(".BadInput") and
                "update" in reply["parameters"]["what"],
                "an update " + what + " is refused", reply)
+    diff(old, old)
+    reply = prepare(node, "q/p", keys, old, update)
+    same = reply["parameters"].get("unchanged")
+    write(lab, "m.safetensors", model.step())
+    node.run("publish", "q/p", path)
+    reply = prepare(node, "q/p", keys, old, update)
+    tap.ok(same and reply.get("error", "").endswith(".BadInput") and
+           "leads to" in reply["parameters"]["what"],
+           "an update to what it starts from is refused", reply)
+    write(lab, "m.safetensors", model.step())
     reply = prepare(node, "q/p", keys, new, new)
     tap.ok(reply.get("error", "").endswith(".BadInput"),
            "what is no update is refused", reply)
@@ -463,6 +491,7 @@ def check_moved(tap, lab):
     out, err = run.communicate(timeout=60)
     tap.ok(run.returncode == 4 and err.count("\n") == 1 and
            "publish again" in err and "chosen" in out and
+           -1 < out.find("error=0.95") < out.find("error=0.799") and
            node.json("show", "q/t@main")["version"]["id"] == moved["version"],
            "a base that moved: nothing goes out over what it has not seen", err)
     os.remove(go)
