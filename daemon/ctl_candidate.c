@@ -251,10 +251,14 @@ enum status candidate_write(struct candidate_bench *bench,
         status = write_file(bench, content, i, &fds[i]);
     if (!status)
         return STATUS_OK;
-    if (i) /* the last one was not opened */
-        i--;
-    while (i)
-        close(fds[--i]);
+    i--; /* the last one was not opened */
+    for (size_t k = 0; k < i; k++)
+        close(fds[k]);
+    if (status == STATUS_EXISTS)
+        return diag_fail(&bench->diag, STATUS_USAGE,
+                         "two files of the version would be %.120s, or one "
+                         "below the other",
+                         bench->files->names[i]);
     return diag_fail(&bench->diag, status, "a candidate in %.120s: %s",
                      bench->dir.path, status_text(status));
 }

@@ -3,7 +3,7 @@
 
 #include "daemon/table.h"
 
-static const char *strength(const struct candidate *c, char out[TABLE_WORD])
+const char *candidate_strength(const struct candidate *c, char out[TABLE_WORD])
 {
     if (c->exact)
         return "exact";
@@ -26,10 +26,11 @@ static const char *strength(const struct candidate *c, char out[TABLE_WORD])
 static json_t *candidate_json(const struct candidate *c, bool chosen)
 {
     char name[TABLE_WORD];
-    json_t *out = json_pack(
-        "{s:s, s:I, s:f, s:I, s:b, s:b}", "strength", strength(c, name),
-        "bytes", (json_int_t)c->bytes, "error", c->error, "tensors",
-        (json_int_t)c->quantised, "passed", c->passed, "chosen", chosen);
+    json_t *out =
+        json_pack("{s:s, s:I, s:f, s:I, s:b, s:b}", "strength",
+                  candidate_strength(c, name), "bytes", (json_int_t)c->bytes,
+                  "error", c->error, "tensors", (json_int_t)c->quantised,
+                  "passed", c->passed, "chosen", chosen);
     if (!c->checked)
         return out;
     json_object_set_new(out, "exit", json_integer(c->check.exit));
@@ -65,7 +66,7 @@ static void add_row(struct table *table, const struct candidate_report *report,
                     const struct candidate *c)
 {
     char name[TABLE_WORD], bytes[TABLE_WORD], share[TABLE_WORD] = "-";
-    char error[TABLE_WORD], value[TABLE_WORD] = "-";
+    char error[TABLE_WORD] = "-", value[TABLE_WORD] = "-";
     double size = (double)report->target_size;
     if (c->bytes && size > 0)
         snprintf(share, sizeof(share), "%.2f %%",
@@ -74,8 +75,9 @@ static void add_row(struct table *table, const struct candidate_report *report,
         snprintf(value, sizeof(value), "%.6g", c->check.value);
     else if (c->checked)
         snprintf(value, sizeof(value), "exit %d", c->check.exit);
-    snprintf(error, sizeof(error), "%.4f", c->error);
-    table_row(table, strength(c, name),
+    if (c->bytes || c->exact)
+        snprintf(error, sizeof(error), "%.4f", c->error);
+    table_row(table, candidate_strength(c, name),
               c->bytes ? table_bytes(c->bytes, bytes) : "-", share, error,
               value, verdict(report, c));
 }

@@ -3,6 +3,7 @@
 #define DAEMON_CTL_CANDIDATE_REPORT_H
 
 #include "daemon/ctl_candidate.h"
+#include "daemon/table.h"
 
 /* All borrowed. */
 struct candidate_report {
@@ -13,6 +14,9 @@ struct candidate_report {
     const char *text; /* as --quantize had it */
     const char *base; /* version in hex; "" without */
 };
+
+/* "exact", "auto", "error=0.8", "qp=-40", "max-error=0.001". */
+const char *candidate_strength(const struct candidate *c, char out[TABLE_WORD]);
 
 /* In the order they were tried. {"rule", "base", "exact", "candidates":
  * [{"strength", "bytes", "error", "tensors", "exit", "value", "seconds",

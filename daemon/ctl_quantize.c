@@ -246,6 +246,25 @@ static struct candidate *next_row(struct run *run)
     return c;
 }
 
+/* On the way to finer steps there is an end: to one that levels or qp have no
+ * room for. The exact content lies behind it. */
+static bool is_too_fine(const struct run *run, size_t index, enum status status)
+{
+    return run->bench.request->check && index > run->axis.start &&
+           (status == STATUS_LIMIT || status == STATUS_USAGE);
+}
+
+static int fail_make(struct run *run, const struct candidate *c,
+                     enum status status)
+{
+    char name[TABLE_WORD];
+    if (status == STATUS_LIMIT && !run->bench.diag.text[0])
+        diag_fail(&run->bench.diag, status,
+                  "%s: levels of so small a step would not fit 32 bits",
+                  candidate_strength(c, name));
+    return fail(run, status, ctl_exit_of(status));
+}
+
 /* *nothing: no tensor is quantised by this rule, the content is the exact one,
  * as it is for all finer rules. */
 static int try_one(struct run *run, size_t index, bool *nothing)
@@ -254,8 +273,13 @@ static int try_one(struct run *run, size_t index, bool *nothing)
     int fds[LIMIT_MANIFEST_FILES], update_fd;
     c->rule = axis_rule(&run->axis, index);
     enum status status = candidate_make(&run->bench, c, &update_fd);
+    if (is_too_fine(run, index, status)) {
+        diag_reset(&run->bench.diag);
+        candidates_note(&run->search, index, false);
+        return CTL_OK;
+    }
     if (status)
-        return fail(run, status, ctl_exit_of(status));
+        return fail_make(run, c, status);
     show_progress(run, c);
     *nothing = !c->quantised;
     status = candidate_write(&run->bench, candidate_content(&run->bench), fds);

@@ -254,6 +254,15 @@ def check_check(tap, lab):
     tap.ok("exact" in done.stdout and filecmp.cmp(out, path, shallow=False),
            "where only the exact model passes it is published", done.stdout)
     write(lab, "m.safetensors", model.step())
+    done = node.run("publish", "q/c", path, "--quantize", "qp=-100", "--check",
+                    f"cmp -s {{}} {path}", "--no-release")
+    tap.ok("unknown" in done.stdout and "the exact model" in done.stdout,
+           "steps too fine for any levels are no end", done.stdout + done.stderr)
+    write(lab, "m.safetensors", model.step())
+    tap.refused(node.run("publish", "q/c", path, "--quantize", "qp=-240",
+                         check=False), 4, "32 bits", "nor are they taken")
+    tap.refused(node.run("publish", "q/c", path, path, "--quantize", "auto",
+                         check=False), 2, "two files", "a file given twice")
     known = node.json("show", "q/c@latest")["version"]["id"]
     for what, args, status, words in (
             ("the model itself fails", ["--check", "false {}"], 4, "the model itself"),
