@@ -98,9 +98,6 @@ enum status ctl_nnc_model_of(struct ctl_nnc_model *out,
 
 #define CTL_NNC_PREV_MAX 1024u
 
-/* How large a stream may be that is for no model in particular. */
-struct nnc_dec_limits ctl_nnc_limits(const struct source *in);
-
 /* Streams that were sent before, oldest first. */
 struct ctl_nnc_prev {
     const char *paths[CTL_NNC_PREV_MAX];
