@@ -28,6 +28,8 @@
 #define SEARCH_TRIALS 12
 #define SEARCH_CLOSE  0.01
 #define SEARCH_NARROW 1.01
+/* Of a bit, in mean squares of the change. */
+#define PRICE_MAX 1e6
 /* Bytes of an update that are no levels or factors. */
 #define UPDATE_BYTES 130.0
 #define RECORD_BYTES 3.0
@@ -329,15 +331,22 @@ static enum status try_twice(struct quantize *q, double *error)
     return status ? status : try_all(q, error);
 }
 
-/* A bit is worth the mean square of the change; but no more is lost than the
- * largest error. */
+/* A bit is worth that many mean squares of the change. */
+static enum status choose_price(struct quantize *q, double price, double *error)
+{
+    double mean = q->change_square / (double)(q->matrix_elems + 1);
+    *error = 0;
+    q->strength = strength_of(mean > 0 ? sqrt(price * mean / LAMBDA) : 1);
+    return try_twice(q, error);
+}
+
+/* The price alone, but no more is lost than the largest error. */
 static enum status choose_auto(struct quantize *q)
 {
-    double mean = q->change_square / (double)(q->matrix_elems + 1), error;
-    if (!q->params.base || !(mean > 0))
+    double error;
+    if (!q->params.base || !(q->change_square > 0))
         return search_error(q, QUANTIZE_AUTO_FULL);
-    q->strength = strength_of(sqrt(mean / LAMBDA));
-    enum status status = try_twice(q, &error);
+    enum status status = choose_price(q, QUANTIZE_AUTO_PRICE, &error);
     if (status || sqrt(error / q->change_square) <= QUANTIZE_AUTO_ERROR)
         return status;
     return search_error(q, QUANTIZE_AUTO_ERROR);
@@ -372,6 +381,12 @@ static enum status choose_strength(struct quantize *q,
             return diag_fail(q->params.diag, STATUS_USAGE,
                              "the wanted error must lie between 0 and 1");
         return search_error(q, rule->value);
+    case QUANTIZE_PRICE:
+        if (!(rule->value > 0 && rule->value <= PRICE_MAX))
+            return diag_fail(q->params.diag, STATUS_USAGE,
+                             "the price of a bit must lie between 0 and %g",
+                             PRICE_MAX);
+        return choose_price(q, rule->value, &error);
     case QUANTIZE_AUTO:
         return choose_auto(q);
     default:

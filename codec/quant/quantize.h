@@ -73,12 +73,16 @@ enum quantize_mode {
      * rounding to the tensor's type apart. Levels are then the nearest, no bit
      * is saved by a larger error. > 0. */
     QUANTIZE_MAX_ERROR,
-    /* A bit is worth the mean square of the change of the elements of matrices:
-     * if one bit an element told all, it would be worth it. Changes with
-     * dominant directions then lose about half, as root mean square; those
-     * that are noise more, but never more than QUANTIZE_AUTO_ERROR, so that
-     * what is left does not grow from update to update. Without a base as
-     * QUANTIZE_ERROR with QUANTIZE_AUTO_FULL. value is not looked at. */
+    /* value is what a bit is worth, in mean squares of the change of the
+     * elements of matrices (of the values without a base): at 1, if one bit an
+     * element told all, it would be worth it. Changes with dominant directions
+     * then lose about half, as root mean square; those that are noise nearly
+     * all. > 0. */
+    QUANTIZE_PRICE,
+    /* As QUANTIZE_PRICE with QUANTIZE_AUTO_PRICE, but where that loses more, as
+     * QUANTIZE_ERROR with QUANTIZE_AUTO_ERROR, so that what is left does not
+     * grow from update to update. Without a base as QUANTIZE_ERROR with
+     * QUANTIZE_AUTO_FULL. value is not looked at. */
     QUANTIZE_AUTO
 };
 
@@ -87,6 +91,7 @@ struct quantize_rule {
     double value;
 };
 
+#define QUANTIZE_AUTO_PRICE 1.0
 #define QUANTIZE_AUTO_ERROR 0.8
 #define QUANTIZE_AUTO_FULL  0.02
 

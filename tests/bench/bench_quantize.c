@@ -3,10 +3,12 @@
  *
  *     bench_quantize RULE VALUE RANK OUT FILE FILE ...
  *
- * RULE is error, qp, max-error or auto. OUT gets the last content. One JSON
- * line an update: bytes of the update file, estimate, error, seconds; then one
- * of the whole with errors against the last file as a part of the change from
- * the first. */
+ * RULE is error, qp, max-error, price, auto, or price-error with a VALUE of
+ * PRICE:ERROR: the rule of auto with other constants. OUT gets the last content
+ * or, when it ends in a slash, all of them, each under the name of its file.
+ * One JSON line an update: bytes of the update file, estimate, error, whether
+ * the largest error of price-error was reached, seconds; then one of the whole
+ * with errors against the last file as a part of the change from the first. */
 #include "codec/base/source.h"
 #include "codec/lossless/narrow_float.h"
 #include "codec/quant/quantize.h"
@@ -199,16 +201,60 @@ static void whole_error(const struct content *first, const struct content *want,
     *matrix = sqrt(error / change);
 }
 
-static struct quantize_rule rule_of(const char *name, const char *value)
+/* What is run first, and what instead when its error is above error_max. */
+struct rule {
+    struct quantize_rule first;
+    double error_max;
+};
+
+static struct rule rule_of(const char *name, const char *value)
 {
-    struct quantize_rule rule = {QUANTIZE_AUTO, atof(value)};
+    struct rule rules = {{QUANTIZE_AUTO, atof(value)}, HUGE_VAL};
+    const char *colon = strchr(value, ':');
+    enum quantize_mode *mode = &rules.first.mode;
     if (!strcmp(name, "error"))
-        rule.mode = QUANTIZE_ERROR;
+        *mode = QUANTIZE_ERROR;
     if (!strcmp(name, "qp"))
-        rule.mode = QUANTIZE_QP;
+        *mode = QUANTIZE_QP;
     if (!strcmp(name, "max-error"))
-        rule.mode = QUANTIZE_MAX_ERROR;
-    return rule;
+        *mode = QUANTIZE_MAX_ERROR;
+    if (!strncmp(name, "price", 5))
+        *mode = QUANTIZE_PRICE;
+    if (!strcmp(name, "price-error") && colon)
+        rules.error_max = atof(colon + 1);
+    return rules;
+}
+
+static double error_of(const struct quantize *q)
+{
+    struct quantize_total total = quantize_total(q);
+    return total.error / (total.change + 1e-300);
+}
+
+static enum status run_rule(struct quantize *q, const struct rule *rule,
+                            bool *limited)
+{
+    struct quantize_rule error = {QUANTIZE_ERROR, rule->error_max};
+    enum status status = quantize_run(q, &rule->first);
+    *limited = !status && error_of(q) > rule->error_max;
+    return *limited ? quantize_run(q, &error) : status;
+}
+
+static void save(const struct content *c, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    size_t size = (size_t)c->source.size;
+    if (!file || fwrite(c->bytes, 1, size, file) != size || fclose(file))
+        fail(path, STATUS_IO);
+}
+
+static void save_in(const struct content *c, const char *folder,
+                    const char *like)
+{
+    char path[4096];
+    const char *slash = strrchr(like, '/');
+    snprintf(path, sizeof(path), "%s%s", folder, slash ? slash + 1 : like);
+    save(c, path);
 }
 
 static void print_rows(const struct quantize *q)
@@ -223,7 +269,7 @@ static void print_rows(const struct quantize *q)
 }
 
 static size_t one_update(struct content *base, const struct content *next,
-                         const char *path, const struct quantize_rule *rule,
+                         const char *path, const struct rule *rule,
                          unsigned rank, size_t *estimate)
 {
     struct quantize_params params = {.base = &base->source,
@@ -232,9 +278,10 @@ static size_t one_update(struct content *base, const struct content *next,
                                      .target_model = next->model,
                                      .max_rank = rank};
     struct quantize *q;
+    bool limited = false;
     double start = seconds();
     enum status status = quantize_new(&params, &q);
-    status = status ? status : quantize_run(q, rule);
+    status = status ? status : run_rule(q, rule, &limited);
     if (status)
         fail(path, status);
     struct content made;
@@ -252,10 +299,9 @@ static size_t one_update(struct content *base, const struct content *next,
         print_rows(q);
     printf("{\"file\": \"%s\", \"bytes\": %zu, \"estimate\": %lu, "
            "\"error\": %.4f, \"vector_error\": %.4f, \"step\": %g, "
-           "\"seconds\": %.2f}\n",
-           path, coded, (unsigned long)total.bytes,
-           total.error / (total.change + 1e-300), total.vector_error,
-           total.step, took);
+           "\"limited\": %s, \"seconds\": %.2f}\n",
+           path, coded, (unsigned long)total.bytes, error_of(q),
+           total.vector_error, total.step, limited ? "true" : "false", took);
     fflush(stdout);
     quantize_free(q);
     content_free(base);
@@ -271,11 +317,12 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
-    struct quantize_rule rule = rule_of(argv[1], argv[2]);
+    struct rule rule = rule_of(argv[1], argv[2]);
     unsigned rank = (unsigned)atoi(argv[3]);
     struct content first, last = {0}, held;
     size_t sum = 0, estimate = 0;
     double matrix, vector;
+    bool folder = argv[4][0] && argv[4][strlen(argv[4]) - 1] == '/';
     content_load(&first, argv[5]);
     content_load(&held, argv[5]);
     for (int i = 6; i < argc; i++) {
@@ -283,18 +330,16 @@ int main(int argc, char **argv)
             content_free(&last);
         content_load(&last, argv[i]);
         sum += one_update(&held, &last, argv[i], &rule, rank, &estimate);
+        if (folder)
+            save_in(&held, argv[4], argv[i]);
     }
     whole_error(&first, &last, &held, &matrix, &vector);
     printf(
         "{\"updates\": %d, \"bytes\": %zu, \"estimate\": %zu, \"error\": %.5f, "
         "\"vector_error\": %.5f}\n",
         argc - 6, sum, estimate, matrix, vector);
-    FILE *out = fopen(argv[4], "wb");
-    if (!out ||
-        fwrite(held.bytes, 1, (size_t)held.source.size, out) !=
-            held.source.size ||
-        fclose(out))
-        fail(argv[4], STATUS_IO);
+    if (!folder)
+        save(&held, argv[4]);
     content_free(&first);
     content_free(&last);
     content_free(&held);

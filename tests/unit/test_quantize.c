@@ -226,6 +226,53 @@ static void more_error_needs_fewer_bytes(void **state)
     content_free(&target);
 }
 
+static void dearer_bits_are_fewer_and_lose_more(void **state)
+{
+    (void)state;
+    struct content base, target;
+    content_file(&base, "federated/global-r01.safetensors");
+    content_file(&target, "federated/global-r02.safetensors");
+    uint64_t bytes = UINT64_MAX;
+    double error = 0;
+    for (double price = 0.01; price < 2; price *= 4) {
+        struct quantize *q = run(&base, &target, QUANTIZE_PRICE, price);
+        struct quantize_total total = quantize_total(q);
+        assert_true(total.bytes < bytes);
+        assert_true(total.error > error);
+        bytes = total.bytes;
+        error = total.error;
+        quantize_free(q);
+    }
+    content_free(&base);
+    content_free(&target);
+}
+
+static void auto_is_its_price_or_its_largest_error(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"federated/global-r00.safetensors",
+                                        "federated/global-r01.safetensors",
+                                        "federated/global-r02.safetensors"};
+    for (size_t i = 0; i < 2; i++) {
+        struct content base, target;
+        content_file(&base, names[i]);
+        content_file(&target, names[i + 1]);
+        struct quantize *priced =
+            run(&base, &target, QUANTIZE_PRICE, QUANTIZE_AUTO_PRICE);
+        struct quantize *q = run(&base, &target, QUANTIZE_AUTO, 0);
+        struct quantize_total total = quantize_total(priced);
+        double part = total.error / total.change;
+        if (part > QUANTIZE_AUTO_ERROR)
+            assert_error(q, QUANTIZE_AUTO_ERROR);
+        else
+            assert_true(quantize_total(q).error == total.error);
+        quantize_free(priced);
+        quantize_free(q);
+        content_free(&base);
+        content_free(&target);
+    }
+}
+
 static void vectors_err_by_a_twentieth_of_their_change(void **state)
 {
     (void)state;
@@ -646,12 +693,13 @@ static void rules_out_of_range_are_refused(void **state)
 {
     (void)state;
     static const struct quantize_rule bad[] = {
-        {QUANTIZE_ERROR, 0},      {QUANTIZE_ERROR, 1},
-        {QUANTIZE_ERROR, -1},     {QUANTIZE_ERROR, NAN},
-        {QUANTIZE_QP, -241},      {QUANTIZE_QP, 84},
-        {QUANTIZE_QP, NAN},       {QUANTIZE_MAX_ERROR, 0},
-        {QUANTIZE_MAX_ERROR, -1}, {QUANTIZE_MAX_ERROR, INFINITY},
-        {QUANTIZE_MAX_ERROR, NAN}};
+        {QUANTIZE_ERROR, 0},       {QUANTIZE_ERROR, 1},
+        {QUANTIZE_ERROR, -1},      {QUANTIZE_ERROR, NAN},
+        {QUANTIZE_QP, -241},       {QUANTIZE_QP, 84},
+        {QUANTIZE_QP, NAN},        {QUANTIZE_MAX_ERROR, 0},
+        {QUANTIZE_MAX_ERROR, -1},  {QUANTIZE_MAX_ERROR, INFINITY},
+        {QUANTIZE_MAX_ERROR, NAN}, {QUANTIZE_PRICE, 0},
+        {QUANTIZE_PRICE, NAN},     {QUANTIZE_PRICE, INFINITY}};
     struct pair p;
     pair_plain(&p);
     struct quantize_params params = params_of(&p.base, &p.target);
@@ -716,6 +764,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_is_as_wanted),
         cmocka_unit_test(more_error_needs_fewer_bytes),
+        cmocka_unit_test(dearer_bits_are_fewer_and_lose_more),
+        cmocka_unit_test(auto_is_its_price_or_its_largest_error),
         cmocka_unit_test(vectors_err_by_a_twentieth_of_their_change),
         cmocka_unit_test(elements_lie_on_the_lattice_of_the_hints),
         cmocka_unit_test(what_did_not_change_stays),
