@@ -27,6 +27,8 @@
  * element is not compared with others, in tensors of more elements. */
 #define DQ_SURE_BITS  1.0
 #define DQ_SURE_ELEMS 1024u
+/* The error of fewer elements says little of that with another step. */
+#define SMOOTH_ELEMS 16u
 /* Levels below take less than the 32 bits of a number, however they come. */
 #define SMALL_LEVEL (1 << 10)
 
@@ -178,12 +180,17 @@ static void weigh_error(const struct rd_tensor *rd, struct rd_trial *t)
     t->result.zero = zero;
 }
 
-/* Of the first count elements, whole rows. */
+/* Of the first count elements, whole rows; with all that the encoder may do, or
+ * what is enough for comparisons. */
 static enum status weigh_bits(struct rd_tensor *rd, struct rd_trial *t,
-                              uint64_t count)
+                              uint64_t count, bool all)
 {
     const struct rd_params *p = rd->params;
-    const struct levels_freedom freedom = {.sets = true, .row_skip = true};
+    const struct levels_freedom freedom = {.sets = true,
+                                           .row_skip = true,
+                                           .temporal = all,
+                                           .unary = all,
+                                           .uniform = all};
     struct level_coding coding = {.elem_count = count,
                                   .row_elems = p->row_elems,
                                   .profile = 1,
@@ -256,7 +263,7 @@ static enum status choose_sets(struct rd_tensor *rd, struct rd_trial *t,
     first.count = first_elems(p);
     enum status status = choose_levels(rd, t, &first);
     if (!status)
-        status = weigh_bits(rd, t, first.count);
+        status = weigh_bits(rd, t, first.count, false);
     rd->sure = t->result.dq && p->dq == RD_BY_COST && p->codebook == RD_NO &&
                p->elem_count > DQ_SURE_ELEMS &&
                t->bits > DQ_SURE_BITS * (double)first.count;
@@ -304,6 +311,12 @@ static bool may_be_raw(const struct rd_params *p)
     return p->aim == RD_MAX_ERROR || p->aim == RD_SHARE;
 }
 
+/* As dear as the values themselves. */
+static bool is_dear(const struct rd_params *p, const struct rd_trial *t)
+{
+    return t->bits > 32.0 * (double)p->elem_count;
+}
+
 /* The trial becomes the best if it is the better one. */
 static enum status compare(struct rd_tensor *rd)
 {
@@ -313,7 +326,9 @@ static enum status compare(struct rd_tensor *rd)
     t->weight = 0;
     if ((!rd->sure && !is_alone(p)) ||
         (may_be_raw(p) && !p->rough && has_large_levels(rd, t))) {
-        enum status status = weigh_bits(rd, t, p->elem_count);
+        enum status status = weigh_bits(rd, t, p->elem_count, false);
+        if (!status && may_be_raw(p) && is_dear(p, t))
+            status = weigh_bits(rd, t, p->elem_count, true);
         if (status)
             return status;
         t->weight = t->result.square_error + rd->price * t->bits;
@@ -354,7 +369,8 @@ static int first_qp(const struct rd_tensor *rd, bool dq)
 static int qp_excess(const struct rd_tensor *rd, const struct rd_trial *t)
 {
     const struct rd_params *p = rd->params;
-    double part = p->aim == RD_SHARE && rd->square > 0
+    bool smooth = p->aim == RD_SHARE && p->elem_count >= SMOOTH_ELEMS;
+    double part = smooth && rd->square > 0
                       ? sqrt(t->result.square_error / rd->square) / p->error
                       : 1;
     double by = floor(log2(part) * (1 << p->density));
@@ -554,8 +570,7 @@ enum status rd_tensor_run(struct rd_tensor *rd, const struct rd_params *params,
         return status;
     const struct rd_trial *best = &rd->best;
     if (best->weight == HUGE_VAL ||
-        (may_be_raw(params) &&
-         best->bits > 32.0 * (double)params->elem_count)) {
+        (may_be_raw(params) && is_dear(params, best))) {
         raw(rd, levels, result);
         return STATUS_OK;
     }

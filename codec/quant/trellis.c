@@ -178,6 +178,8 @@ static ALWAYS_INLINE void offers_of(const struct run *run,
     }
     floats sames = {same[0], same[1], same[0], same[1]};
     floats others = {other[0], other[1], other[0], other[1]};
+    if (x == 0) /* stays what it is */
+        sames = others = (floats){NEVER, NEVER, NEVER, NEVER};
     o->even = is_odd ? others : sames;
     o->odd = is_odd ? sames : others;
 }

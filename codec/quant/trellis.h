@@ -5,7 +5,8 @@
  * Bits are those of the stream's adaptive contexts. Contexts follow the best
  * path so far, a block of up to TRELLIS_BLOCK elements late; each survivor has
  * the class of its own last level. Rows that are worth being skipped become
- * all zero. With lambda = 0 no rate is looked at: that is several times faster
+ * all zero. A value of 0 gets level 0: what did not change stays as it is. With
+ * lambda = 0 no rate is looked at: that is several times faster
  * and gives the least squared error.
  *
  * Arithmetic is binary32, one operation at a time, in the same order with and

@@ -73,6 +73,20 @@ static void trellis_without_rate_has_the_least_error_of_all(void **state)
     }
 }
 
+static void trellis_leaves_zeros_as_they_are(void **state)
+{
+    (void)state;
+    for (unsigned rate = 0; rate < 2; rate++) {
+        quant_values(values, COUNT, 8, 3);
+        for (size_t i = 0; i < COUNT; i += i % 7 + 2)
+            values[i] = 0;
+        struct level_input in = input_of(COUNT, 0.5, rate ? 0.01 : 0);
+        run(&in, levels);
+        for (size_t i = 0; i < COUNT; i++)
+            assert_true(values[i] != 0 || !levels[i]);
+    }
+}
+
 static void trellis_beats_uniform_of_twice_the_step(void **state)
 {
     (void)state;
@@ -217,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trellis_levels_are_those_of_the_states),
         cmocka_unit_test(trellis_without_rate_has_the_least_error_of_all),
+        cmocka_unit_test(trellis_leaves_zeros_as_they_are),
         cmocka_unit_test(trellis_beats_uniform_of_twice_the_step),
         cmocka_unit_test(trellis_with_rate_saves_bits_at_equal_error),
         cmocka_unit_test(trellis_keeps_within_its_limit),
