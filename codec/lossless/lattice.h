@@ -1,12 +1,14 @@
 /* The lattice coder: elements that lie whole steps away from their prediction,
  * as those of quantised versions do. It codes the integers, *levels*, each bit
  * by what several adaptive models say of it: zero or not, sign, how often
- * greater, a remainder. Where few levels are not zero, blocks that have none
- * are skipped. Elements that lie elsewhere, if there are any, have a residual:
- * the distance from the nearest point of the lattice.
+ * greater, a remainder. With guesses these are of what the level differs by
+ * from what was to be expected of its neighbours and its prediction. Where few
+ * levels are not zero, blocks that have none are skipped. Elements that lie
+ * elsewhere, if there are any, have a residual: the distance from the nearest
+ * point of the lattice.
  *
- * At about 30 million elements a second, ten times more where nearly all are
- * zero. Types f64 f32 f16 bf16.
+ * At about 30 million elements a second, half of that with guesses, ten times
+ * more where nearly all are zero. Types f64 f32 f16 bf16.
  *
  * A piece is what one record has in one segment. It may come in stretches, one
  * call each, of which all but the last have a multiple of LATTICE_STRETCH
@@ -34,6 +36,8 @@
 struct lattice_coding {
     bool has_pred;     /* false: levels count from 0 */
     bool has_residual; /* elements need not lie on the lattice */
+    bool guessed;      /* levels are guessed: from version 4 of updates on;
+                          not among the coding's bits */
     uint8_t density;   /* the least that names the step */
     int16_t qp;        /* lattice_step_ok */
     uint32_t columns;  /* elements a row: 2 .. LATTICE_COLUMNS_MAX, or 0: no
@@ -102,7 +106,8 @@ void lattice_stats_begin(struct lattice_stats *stats,
 void lattice_stats_add(struct lattice_stats *stats, const uint8_t *pred,
                        const uint8_t *target, size_t elem_count);
 
-/* The coding of what was added, and about its bits, the coding's own included.
+/* The coding of what was added, guessed, and about its bits, the coding's own
+ * included.
  * Deterministic: integer arithmetic only. */
 uint64_t lattice_plan(const struct lattice_stats *stats,
                       struct lattice_coding *coding);
@@ -149,8 +154,9 @@ enum status lattice_dec_finish(struct lattice_dec *dec) MUST_CHECK;
 
 /* A factor set (codec/lossless/factors.h) as levels over nothing, a matrix of
  * rank columns: about a seventh smaller than with static tables, where time is
- * no question. Shape as there, and ok. NO_MEMORY, or what the writer says. */
-enum status lattice_factors_write(unsigned rank, uint64_t rows,
+ * no question. guessed: as in codings. Shape as there, and ok. NO_MEMORY, or
+ * what the writer says. */
+enum status lattice_factors_write(bool guessed, unsigned rank, uint64_t rows,
                                   uint32_t columns, const int16_t *u,
                                   const int16_t *v, struct writer *wr)
     MUST_CHECK;
@@ -158,7 +164,7 @@ enum status lattice_factors_write(unsigned rank, uint64_t rows,
 /* Reads a set, which knows its own length; rd is left just past it. TRUNCATED,
  * CORRUPT: u and v are then unspecified; NO_MEMORY: about 300 kB. Work is
  * proportional to the count of factors, but for some 50 us. */
-enum status lattice_factors_read(struct reader *rd, unsigned rank,
+enum status lattice_factors_read(struct reader *rd, bool guessed, unsigned rank,
                                  uint64_t rows, uint32_t columns, int16_t *u,
                                  int16_t *v) MUST_CHECK;
 

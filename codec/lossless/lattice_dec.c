@@ -96,10 +96,11 @@ enum status lattice_dec_finish(struct lattice_dec *dec)
 }
 
 /* False when a number does not fit. */
-static bool read_factors(struct lattice_dec *dec, unsigned rank,
+static bool read_factors(struct lattice_dec *dec, bool guessed, unsigned rank,
                          int16_t *factors, size_t count)
 {
-    const struct lattice_coding coding = {.columns = rank > 1 ? rank : 0};
+    const struct lattice_coding coding = {.guessed = guessed,
+                                          .columns = rank > 1 ? rank : 0};
     bool fit = true;
     for (size_t at = 0; at < count; at += LATTICE_STRETCH) {
         size_t left = count - at;
@@ -118,7 +119,7 @@ static bool read_factors(struct lattice_dec *dec, unsigned rank,
     return fit;
 }
 
-enum status lattice_factors_read(struct reader *rd, unsigned rank,
+enum status lattice_factors_read(struct reader *rd, bool guessed, unsigned rank,
                                  uint64_t rows, uint32_t columns, int16_t *u,
                                  int16_t *v)
 {
@@ -130,8 +131,8 @@ enum status lattice_factors_read(struct reader *rd, unsigned rank,
         status = STATUS_TRUNCATED;
     if (!status) {
         lattice_models_expect(&dec->models, LATTICE_FACTOR_MEAN);
-        bool fit = read_factors(dec, rank, u, (size_t)(rank * rows));
-        fit &= read_factors(dec, rank, v, (size_t)rank * columns);
+        bool fit = read_factors(dec, guessed, rank, u, (size_t)(rank * rows));
+        fit &= read_factors(dec, guessed, rank, v, (size_t)rank * columns);
         status = lattice_dec_finish(dec);
         if (!status && !fit)
             status = STATUS_CORRUPT;

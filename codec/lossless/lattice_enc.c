@@ -92,10 +92,11 @@ void lattice_enc_finish(struct lattice_enc *enc, struct writer *wr)
     lattice_enc_begin(enc);
 }
 
-static void write_factors(struct lattice_enc *enc, unsigned rank,
+static void write_factors(struct lattice_enc *enc, bool guessed, unsigned rank,
                           const int16_t *factors, size_t count)
 {
-    const struct lattice_coding coding = {.columns = rank > 1 ? rank : 0};
+    const struct lattice_coding coding = {.guessed = guessed,
+                                          .columns = rank > 1 ? rank : 0};
     for (size_t at = 0; at < count; at += LATTICE_STRETCH) {
         size_t left = count - at;
         struct lattice_piece piece = {
@@ -110,7 +111,7 @@ static void write_factors(struct lattice_enc *enc, unsigned rank,
     }
 }
 
-enum status lattice_factors_write(unsigned rank, uint64_t rows,
+enum status lattice_factors_write(bool guessed, unsigned rank, uint64_t rows,
                                   uint32_t columns, const int16_t *u,
                                   const int16_t *v, struct writer *wr)
 {
@@ -119,8 +120,8 @@ enum status lattice_factors_write(unsigned rank, uint64_t rows,
     if (!enc)
         return STATUS_NO_MEMORY;
     lattice_models_expect(&enc->models, LATTICE_FACTOR_MEAN);
-    write_factors(enc, rank, u, u_count);
-    write_factors(enc, rank, v, v_count);
+    write_factors(enc, guessed, rank, u, u_count);
+    write_factors(enc, guessed, rank, v, v_count);
     small_stream_write(&enc->coder, wr);
     enum status status = writer_status(&enc->wr);
     status = status ? status : writer_status(&enc->raw);

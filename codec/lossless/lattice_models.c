@@ -1,7 +1,8 @@
 /* The start of the lattice coder's models, and of pieces. */
 #include "codec/lossless/lattice_state.h"
 
-#define WEIGHT_FIRST 22000
+#define WEIGHT_FIRST       22000
+#define WEIGHT_FIRST_GUESS 16500 /* of flags, of which four states speak */
 
 void lattice_models_init(struct lattice_models *m)
 {
@@ -52,17 +53,38 @@ static void set_flag(struct lattice_set *s, unsigned flag, unsigned set)
         s->flag_w[flag][i] = WEIGHT_FIRST;
 }
 
+static void set_guess(struct lattice_set *s, unsigned flag)
+{
+    unsigned as = flag == LATTICE_FLAGS ? 0 : flag;
+    for (unsigned i = 0; i < LATTICE_MEANS * LATTICE_OFFS; i++)
+        s->guess[flag][i] = state_of_mean(mean_of_class(i / LATTICE_OFFS), as);
+    for (unsigned i = 0; i < 4; i++)
+        s->guess_w[flag][i] = WEIGHT_FIRST_GUESS;
+}
+
 /* Of what is above the flags. */
+static void set_octave(small_prob *octave, uint64_t mean)
+{
+    uint64_t above = ((mean + 128) << 16) / (4096 + mean + 128);
+    for (unsigned i = 0; i < LATTICE_OCTAVES; i++) {
+        octave[i] = small_state_of(above, 65536, 2);
+        above = above * above >> 16;
+    }
+}
+
 static void set_octaves(struct lattice_set *s)
 {
-    for (unsigned coarse = 0; coarse < LATTICE_COARSE; coarse++) {
-        uint64_t mean = mean_of_class(5 * coarse + 2) + 128;
-        uint64_t above = (mean << 16) / (4096 + mean);
-        for (unsigned i = 0; i < LATTICE_OCTAVES; i++) {
-            s->octave[coarse][i] = small_state_of(above, 65536, 2);
-            above = above * above >> 16;
-        }
-    }
+    for (unsigned i = 0; i < LATTICE_COARSE; i++)
+        set_octave(s->octave[i], mean_of_class(5 * i + 2));
+    for (unsigned i = 0; i < LATTICE_ACTS * LATTICE_LEVELS; i++)
+        set_octave(s->octave_act[i], mean_of_class(i / LATTICE_LEVELS * 3));
+    for (unsigned i = 0; i < LATTICE_MEANS; i++)
+        set_octave(s->octave_mean[i], mean_of_class(i));
+    for (unsigned i = 0; i < LATTICE_COARSE * LATTICE_SIZES; i++)
+        set_octave(s->octave_size[i], mean_of_class(i / LATTICE_SIZES * 5 + 2));
+    for (unsigned i = 0; i < LATTICE_OCTAVES; i++)
+        for (unsigned k = 0; k < 3; k++)
+            s->octave_w[i][k] = WEIGHT_FIRST;
 }
 
 static void set_blocks(struct lattice_set *s)
@@ -80,6 +102,8 @@ static void set_blocks(struct lattice_set *s)
     FILL(s->block_near, small_state_of(1, 2, 0));
     for (unsigned i = 0; i < 3; i++)
         s->block_w[i] = s->sign_w[i] = WEIGHT_FIRST;
+    for (unsigned i = 0; i < 4; i++)
+        s->sign_guess_w[i] = WEIGHT_FIRST;
 }
 
 void lattice_models_reset(struct lattice_models *m)
@@ -88,12 +112,15 @@ void lattice_models_reset(struct lattice_models *m)
     m->next_elem = 0;
     for (unsigned set = 0; set < LATTICE_SETS; set++) {
         struct lattice_set *s = &m->set[set];
-        for (unsigned flag = 0; flag <= LATTICE_FLAGS; flag++)
+        for (unsigned flag = 0; flag <= LATTICE_FLAGS; flag++) {
             set_flag(s, flag, set);
+            set_guess(s, flag);
+        }
         set_blocks(s);
         FILL(s->sign_near, even);
         FILL(s->sign_mean, even);
         FILL(s->sign_pred, even);
+        FILL(s->sign_guess, even);
         set_octaves(s);
         FILL(s->low, even);
         s->last_mean = set ? 256 : 8192;
@@ -139,6 +166,8 @@ void lattice_context_set(struct lattice_context *cx, struct lattice_models *m,
     memset(m->side, 0, columns);
     memset(m->level, 0, columns * sizeof(m->level[0]));
     memset(m->sign, 128, columns);
+    memset(m->up, 0, columns * sizeof(m->up[0]));
+    memset(m->drift, 0, columns * sizeof(m->drift[0]));
     m->past = (struct lattice_past){
         .mean = m->set[cx->set].last_mean,
         .mean_count = 4,

@@ -233,6 +233,7 @@ void lattice_stats_begin(struct lattice_stats *stats,
 {
     stats->coding = *coding;
     stats->coding.has_residual = false;
+    stats->coding.guessed = true;
     stats->coding.columns =
         stats->columns > 1 && stats->columns <= LATTICE_COLUMNS_MAX
             ? (uint32_t)stats->columns

@@ -22,6 +22,8 @@
 #define LATTICE_COARSE  8u
 #define LATTICE_SIZES   16u
 #define LATTICE_OCTAVES 25u
+#define LATTICE_TAPS    9u
+#define LATTICE_OFFS    16u
 
 /* Models of one kind of tensor. */
 struct lattice_set {
@@ -42,6 +44,16 @@ struct lattice_set {
     small_prob octave[LATTICE_COARSE][LATTICE_OCTAVES];
     small_prob low[LATTICE_OCTAVES][4];
     int32_t last_mean; /* where the last piece ended */
+
+    /* The same with guesses. */
+    small_prob guess[LATTICE_FLAGS + 1][LATTICE_MEANS * LATTICE_OFFS];
+    int32_t guess_w[LATTICE_FLAGS + 1][4];
+    small_prob sign_guess[LATTICE_MEANS * LATTICE_OFFS];
+    int32_t sign_guess_w[4];
+    small_prob octave_act[LATTICE_ACTS * LATTICE_LEVELS][LATTICE_OCTAVES];
+    small_prob octave_mean[LATTICE_MEANS][LATTICE_OCTAVES];
+    small_prob octave_size[LATTICE_COARSE * LATTICE_SIZES][LATTICE_OCTAVES];
+    int32_t octave_w[LATTICE_OCTAVES][3];
 };
 
 /* What is remembered of the elements of a piece before this one. */
@@ -56,6 +68,14 @@ struct lattice_past {
     unsigned in_last;   /* levels not zero in the last block, at most 3 */
     unsigned off_block; /* 1: the last block had residuals */
     uint32_t col;       /* column of the next element */
+
+    /* Of guesses. In 1/16 levels: */
+    int32_t before[3]; /* the last levels */
+    int32_t up_left;
+    int32_t weight[LATTICE_TAPS];
+    uint64_t power[LATTICE_TAPS]; /* running sums of the taps' squares */
+    int32_t cost[3];              /* running means of what no, half, all of
+                                     the guess leaves, in half octaves */
 };
 
 struct lattice_models {
@@ -71,6 +91,8 @@ struct lattice_models {
     uint8_t side[LATTICE_COLUMNS_MAX + LATTICE_BLOCK];
     uint16_t level[LATTICE_COLUMNS_MAX + LATTICE_BLOCK]; /* running means */
     uint8_t sign[LATTICE_COLUMNS_MAX + LATTICE_BLOCK];
+    int32_t up[LATTICE_COLUMNS_MAX]; /* 1/16 levels */
+    int32_t drift[LATTICE_COLUMNS_MAX];
 
     struct lattice_past past; /* of the piece */
     uint64_t next_elem;       /* after the last one; 0: none in this segment */

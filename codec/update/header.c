@@ -68,8 +68,10 @@ uint32_t update_header_segment_count(const struct tree_shape *target,
 
 static uint8_t header_version(const struct update_header *header)
 {
-    return record_list_has_lattice(&header->records) ? UPDATE_VERSION
-                                                     : UPDATE_VERSION_PLAIN;
+    if (!record_list_has_lattice(&header->records))
+        return UPDATE_VERSION_PLAIN;
+    return record_list_guessed(&header->records) ? UPDATE_VERSION
+                                                 : UPDATE_VERSION_LEVELS;
 }
 
 void update_header_write(const struct update_header *header, struct writer *wr)
@@ -203,6 +205,8 @@ enum status update_header_parse(struct bytes bytes, struct update_header *out,
     if (!version)
         reader_fail(&rd, STATUS_CORRUPT);
     enum status status = header_read(&rd, out, bytes.size);
+    if (!status && version == UPDATE_VERSION)
+        record_list_set_guessed(&out->records);
     if (!status && version != header_version(out))
         status = STATUS_CORRUPT;
     if (!status)

@@ -17,8 +17,10 @@
 #include "codec/update/record.h"
 #include "codec/update/tree.h"
 
-/* The format; the form before it, which all updates without lattices have. */
-#define UPDATE_VERSION            3u
+/* The format; the forms before it, which updates whose levels are not guessed
+ * and all without lattices have. */
+#define UPDATE_VERSION            4u
+#define UPDATE_VERSION_LEVELS     3u
 #define UPDATE_VERSION_PLAIN      2u
 #define UPDATE_SEGMENT_HASH_BYTES 16u
 #define UPDATE_RECORDS_MAX        65536u

@@ -304,6 +304,7 @@ static bool item_hint_coding(const struct plan_item *item,
     if (!hint || !hint->has_step || !lattice_step_ok(hint->qp, hint->density))
         return false;
     *coding = (struct lattice_coding){
+        .guessed = true,
         .has_pred = match_has_places(item->match),
         .density = hint->density,
         .qp = hint->qp,
@@ -420,7 +421,9 @@ static enum status item_try(const struct update_plan_input *in,
     record.base_scale = predict->base_scale;
     struct lattice_coding levels;
     if (item_hint_levels(in, item, &levels))
-        record.coding.kind = CODING_LATTICE; /* which decides on the tables */
+        record.coding = (struct coding){/* which decides on the tables */
+                                        .kind = CODING_LATTICE,
+                                        .lattice = levels};
     if (!record_tables_ok(&record))
         return STATUS_OK;
     item->predict = *predict;

@@ -93,10 +93,11 @@ static enum status predictor_read_tables(const struct update_record *record,
                                 (int32_t *)tables.row_scale);
     if (status || !record->rank)
         return status;
-    return (record->coding.kind == CODING_LATTICE
-                ? lattice_factors_read
-                : factors_read)(rd, record->rank, rows, record->columns,
-                                (int16_t *)tables.u, (int16_t *)tables.v);
+    int16_t *u = (int16_t *)tables.u, *v = (int16_t *)tables.v;
+    if (record->coding.kind == CODING_LATTICE)
+        return lattice_factors_read(rd, record->coding.lattice.guessed,
+                                    record->rank, rows, record->columns, u, v);
+    return factors_read(rd, record->rank, rows, record->columns, u, v);
 }
 
 enum status predictor_tables_write(const struct update_record *record,
@@ -111,9 +112,12 @@ enum status predictor_tables_write(const struct update_record *record,
                                  tables->row_scale, wr);
     if (status || !record->rank)
         return status;
-    return (record->coding.kind == CODING_LATTICE ? lattice_factors_write
-                                                  : factors_write)(
-        record->rank, rows, record->columns, tables->u, tables->v, wr);
+    if (record->coding.kind == CODING_LATTICE)
+        return lattice_factors_write(record->coding.lattice.guessed,
+                                     record->rank, rows, record->columns,
+                                     tables->u, tables->v, wr);
+    return factors_write(record->rank, rows, record->columns, tables->u,
+                         tables->v, wr);
 }
 
 /* Finds the records of an auxiliary segment: the first one, and the bytes that

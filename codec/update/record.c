@@ -184,13 +184,33 @@ bool record_tables_ok(const struct update_record *record)
            record_tables_size(record) <= RECORD_TABLES_MAX;
 }
 
+static bool record_has_lattice(const struct update_record *record)
+{
+    return record->mode == UPDATE_CODED &&
+           record->coding.kind == CODING_LATTICE;
+}
+
 bool record_list_has_lattice(const struct record_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++)
-        if (list->records[i].mode == UPDATE_CODED &&
-            list->records[i].coding.kind == CODING_LATTICE)
+        if (record_has_lattice(&list->records[i]))
             return true;
     return false;
+}
+
+bool record_list_guessed(const struct record_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (record_has_lattice(&list->records[i]))
+            return list->records[i].coding.lattice.guessed;
+    return false;
+}
+
+void record_list_set_guessed(struct record_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (record_has_lattice(&list->records[i]))
+            list->records[i].coding.lattice.guessed = true;
 }
 
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux)

@@ -109,6 +109,12 @@ bool record_is_plain(const struct update_record *record);
 /* True when the lattice coder codes some. */
 bool record_list_has_lattice(const struct record_list *list);
 
+/* True when levels of the lattice coder are guessed: all are, or none. */
+bool record_list_guessed(const struct record_list *list);
+
+/* Makes them so: what the version says, not the records' bytes. */
+void record_list_set_guessed(struct record_list *list);
+
 /* The index of the first record whose aux is at least this; count if none. */
 uint32_t record_of_aux(const struct record_list *list, uint32_t aux);
 

@@ -1,8 +1,8 @@
 /* The lattice coder from outside. The first byte chooses the dtype and what
- * there is, the second the pieces. Bit 7 of the first: the rest is a coding,
- * predictions and targets, which must come back; else a coding and segments,
- * which must be in the one form that our writer gives, and stay within their
- * buffers. */
+ * there is, the second the pieces. Bit 6 of the first: levels are guessed. Bit
+ * 7: the rest is a coding, predictions and targets, which must come back; else
+ * a coding and segments, which must be in the one form that our writer gives,
+ * and stay within their buffers. */
 #include "codec/lossless/lattice.h"
 
 #include <stdlib.h>
@@ -68,11 +68,15 @@ static void round_trip(struct trip *trip)
     lattice_stats_reset(stats, trip->dtype, trip->coding.columns);
     lattice_stats_sample(stats, trip->pred, trip->target, trip->count);
     struct lattice_coding found;
-    if (lattice_detect(stats, &found))
+    if (lattice_detect(stats, &found)) {
+        found.guessed = trip->coding.guessed;
         trip->coding = found;
+    }
     lattice_stats_begin(stats, &trip->coding);
     lattice_stats_add(stats, trip->pred, trip->target, trip->count);
+    bool guessed = trip->coding.guessed;
     (void)lattice_plan(stats, &trip->coding);
+    trip->coding.guessed = guessed;
     writer_init_heap(&wr, 64 * BYTES_MAX);
     encode(trip, &wr);
     reader_init(&rd, writer_view(&wr));
@@ -130,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lattice_coding_read(&rd, &trip.coding))
         return 0;
     check_form(&trip, data + 2, &rd);
+    trip.coding.guessed = data[0] & 64;
     if (!(data[0] & 128)) {
         outside(&trip, &rd);
         return 0;

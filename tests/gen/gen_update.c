@@ -4,7 +4,8 @@
  *
  *   gen_update SEED BASE TARGET UPDATE [RECORDS]
  *
- * Seeds from 1000 on have records of the lattice coder, too.
+ * Seeds from 1000 on have records of the lattice coder, too; from 2000 on their
+ * levels are guessed.
  *
  * The base is the same for every seed. Integer arithmetic and the predictions'
  * own make all numbers: the same files on every machine. */
@@ -38,7 +39,7 @@ struct made {
 
 struct gen {
     struct rng rng;
-    bool lattices;
+    bool lattices, guessed;
     uint8_t base[BASE_MAX];
     size_t base_size;
     size_t region[DTYPE_COUNT];
@@ -289,7 +290,8 @@ static void move_levels(struct gen *g, const struct update_record *r,
     struct lattice_coding *coding = &m->lattice;
     unsigned width = packed_unit_bytes(r->dtype), rate = 1 + draw(g, 40);
     double spread = (double)(1u << draw(g, 12)) / 1000;
-    *coding = (struct lattice_coding){.has_pred = pred != NULL};
+    *coding = (struct lattice_coding){.has_pred = pred != NULL,
+                                      .guessed = g->guessed};
     coding->density = (uint8_t)draw(g, 5);
     coding->qp = (int16_t)((int)draw(g, 20u << coding->density) -
                            (22 << coding->density));
@@ -354,6 +356,7 @@ static void make_coded(struct gen *g, struct update_record *r, struct made *m)
     check(target, "no memory");
     if (g->lattices && lattice_dtype_ok(r->dtype) && draw(g, 4)) {
         r->coding.kind = CODING_LATTICE;
+        r->coding.lattice.guessed = g->guessed;
         move_levels(g, r, m, has_base ? pred : NULL, target, count);
         return;
     }
@@ -517,6 +520,7 @@ int main(int argc, char **argv)
     make_base(g);
     rng_seeded_init(&seeded, strtoull(argv[1], NULL, 10));
     g->lattices = strtoull(argv[1], NULL, 10) >= 1000;
+    g->guessed = strtoull(argv[1], NULL, 10) >= 2000;
     for (unsigned i = 0, at = draw(g, count); i < count; i++)
         make_record(g, &g->made[i], i == at);
     make_header(g);

@@ -2,13 +2,14 @@
 """The golden updates of tests/vectors/updates: small updates that use all that
 codec/FORMAT.md has, which must decode for ever.
 
-    golden_updates.py BUILD [FOLDER]     (tests/vectors/updates)
+    golden_updates.py BUILD [FOLDER] [--add]     (tests/vectors/updates)
 
 BUILD has deltamesh and tests/gen/gen_update. The contents are made here from
 fixed seeds, the updates by the command: one of them is changed afterwards into
 a form that it writes for large models only. gen_update makes combinations that
 no plan would choose. Every update is decoded by update_decode.py, and all that FORMAT.md has must
-occur. A base is kept as the full update that makes it."""
+occur. A base is kept as the full update that makes it. With --add
+those that are there stay, as they decode for ever, and new cases join them."""
 import json
 import os
 import random
@@ -365,6 +366,33 @@ def lattice_cases():
     case("lattice-full", None, file(full))
 
 
+def guessed_cases():
+    """Levels that follow their neighbours and their predictions, over several
+    segments too; the bases are those of the cases above and one more."""
+    shift = random.Random("guessed")
+    base, near = {}, {}
+    for dtype, rows, columns, step in (("F32", 70, 120, 2.0 ** -9),
+                                       ("F64", 40, 30, 2.0 ** -12),
+                                       ("BF16", 50, 41, 2.0 ** -5),
+                                       ("F16", 1, 700, 2.0 ** -8)):
+        numbers = [round(x * 256) / 256 for x in
+                   gauss("guessed" + dtype, rows * columns, 0.3)]
+        values, last = [], 0
+        for i, x in enumerate(numbers):
+            up = values[i - columns][0] if i >= columns else 0
+            last = round(0.5 * last + 0.3 * up - 0.05 * x / step +
+                         shift.gauss(0, 1 + i % columns % 9))
+            last *= (i // 500) % 7 != 3
+            values.append((last, x))
+        name = dtype + "guessed"
+        base[name] = floats(dtype, rows, columns, numbers)
+        held = [dec.DTYPES[FLOATS[dtype]].value(e)
+                for e in base[name].elements]
+        near[name] = floats(dtype, rows, columns, [
+            h + v[0] * step for h, v in zip(held, values)])
+    case("guessed", file(base), file(near))
+
+
 # Updates ---------------------------------------------------------------------
 
 def diff(tool, folder, base, target, arguments):
@@ -401,7 +429,7 @@ def split_aux(update, base):
         if record.aux is None:
             continue
         start = reader.pos
-        dec.read_record_tables(reader, record)
+        dec.read_record_tables(reader, record, header.guessed)
         parts.append(reader.data[start:reader.pos])
         head[record.flags_at] |= 16
     parts.append(b"nothing refers to this")
@@ -511,17 +539,28 @@ def seed_fuzzer(folder):
 def main():
     build = sys.argv[1]
     tool = os.path.join(build, "deltamesh")
-    folder = sys.argv[2] if len(sys.argv) > 2 else os.path.join(
+    keep_old = "--add" in sys.argv
+    rest = [a for a in sys.argv[2:] if a != "--add"]
+    folder = rest[0] if rest else os.path.join(
         os.path.dirname(os.path.abspath(__file__)), "..", "vectors", "updates")
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
-        if name.endswith((".update", ".json")):
+        if name.endswith((".update", ".json")) and not keep_old:
             os.remove(os.path.join(folder, name))
     for make in (float_cases, integer_cases, special_cases, low_rank_cases,
                  row_scale_cases, trained_cases, cast_cases, window_cases,
-                 byte_cases, large_case, lattice_cases):
+                 byte_cases, large_case, lattice_cases, guessed_cases):
         make()
     full, found, index, size = {}, set(), [], 0
+    if keep_old:
+        with open(os.path.join(folder, "index.json")) as old:
+            index = json.load(old)["updates"]
+    for each in index:
+        if each["base"] is None:
+            with open(os.path.join(folder, each["update"] + ".update"),
+                      "rb") as update:
+                full[dec.Update(update.read(), None).decode()] = each["update"]
+    old = {each["update"] for each in index}
 
     def keep(name, base, target, update):
         nonlocal size
@@ -545,11 +584,22 @@ def main():
             if name == "low-rank":
                 keep(name + "-split", base, target, split_aux(update, base))
 
-        def make_mixed(seed):
+        def make_guessed(seed):
+            name = "mixed-%d" % seed
+            base, target, update = mixed(seed)
+            uses = features(update, base)[1] & wanted_lattices()
+            if uses - found_guessed and name not in old:
+                keep(name, base, target, update)
+            found_guessed.update(uses)
+
+        def mixed(seed):
             paths = [os.path.join(scratch, n) for n in ("b", "t", "u")]
             subprocess.run([os.path.join(build, "tests/gen/gen_update"),
                             str(seed), *paths], check=True)
-            base, target, update = [open(p, "rb").read() for p in paths]
+            return [open(p, "rb").read() for p in paths]
+
+        def make_mixed(seed):
+            base, target, update = mixed(seed)
             if base not in full:
                 make("mixed-base", None, base, ())
             wants = wanted() | wanted_lattices()
@@ -557,7 +607,15 @@ def main():
                 keep("mixed-%d" % seed, base, target, update)
 
         for each in sorted(CASES, key=lambda c: c[1] is not None):
-            make(*each)
+            if each[0] not in old:
+                make(*each)
+        if keep_old:
+            found |= wanted() | wanted_lattices()
+        found_guessed = set()
+        for seed in range(2000, 2100):
+            if wanted_lattices() <= found_guessed:
+                break
+            make_guessed(seed)
         for seed in range(1, 200):
             if wanted() <= found:
                 break

@@ -77,6 +77,9 @@ def main(root):
             files[f"outside-{kind}-{i}"] = (
                 bytes([kind, 3 * i]) + each + stream(rng, 300, 200) +
                 stream(rng, 20, 0))
+    for name, data in list(files.items()):
+        if name.startswith(("trip", "outside")):
+            files[name + "-guessed"] = bytes([data[0] | 64]) + data[1:]
     for name, data in files.items():
         with open(os.path.join(folder, name), "wb") as out:
             out.write(data)

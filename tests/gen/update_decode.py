@@ -725,14 +725,16 @@ class SmallStream:
 
     def mixed(self, keys, weights_key):
         states = [self.state(key) for key in keys]
-        weights = self.weights.setdefault(weights_key,
-                                          [self.first_weight] * 3)
+        first = self.first_weight
+        if weights_key[1:2] == ("flag_w_guess",):
+            first = 16500
+        weights = self.weights.setdefault(weights_key, [first] * len(keys))
         s = [STRETCH[state[0] >> 10] for state in states]
         x = sum(w * t for w, t in zip(weights, s)) >> 16
         p = SQUASH[clamp(x, -2815, 2815)]
         bit = self.coded_bit(p)
         e = ((bit << 16) - p) >> 3
-        for i in range(3):
+        for i in range(len(keys)):
             weights[i] = clamp(weights[i] + ((s[i] * e + 4096) >> 13),
                                -262143, 262143)
             self.learn(states[i], bit)
@@ -1010,7 +1012,11 @@ def expect(x, flag):
 
 
 def octave_at_first(c, k):
-    x = mean_of_class(5 * c + 2) + 128
+    return octave_of_mean(mean_of_class(5 * c + 2), k)
+
+
+def octave_of_mean(x, k):
+    x += 128
     e = 65536 * x // (4096 + x)
     for _ in range(k):
         e = e * e // 65536
@@ -1045,15 +1051,24 @@ def lattice_state_at_first(key):
         return expect(mean_of_class(3 * args[0]), 0)
     if name == "octave":
         return octave_at_first(*args)
+    if name == "guess":
+        return expect(mean_of_class(args[1] // 16), flag)
+    if name == "octave_act":
+        return octave_of_mean(mean_of_class(3 * args[0]), args[2])
+    if name == "octave_mean":
+        return octave_of_mean(mean_of_class(args[0]), args[1])
+    if name == "octave_size":
+        return octave_of_mean(mean_of_class(5 * args[0] + 2), args[2])
     return [1 << 21, 0]
 
 
 class LatticeStream(SmallStream):
     first_weight = 22000
 
-    def __init__(self, reader):
+    def __init__(self, reader, guessed):
         super().__init__(reader)
         self.carried = [8192, 256]
+        self.guessed = guessed
 
     @staticmethod
     def state_at_first(key):
@@ -1064,6 +1079,10 @@ class LatticeStream(SmallStream):
         k = 0
         while k < octaves - 1 and self.bit(*octave, k):
             k += 1
+        t = min(k, 2)
+        return self.below(k, low)
+
+    def below(self, k, low):
         t = min(k, 2)
         h = self.tree(t, *low, k)
         return (1 << k) + (h << (k - t)) + self.raw.get(k - t)
@@ -1099,10 +1118,15 @@ class LatticePiece:
         self.side = [0] * self.columns
         self.level = [0] * self.columns
         self.sign = [128] * self.columns
+        self.up, self.drift = [0] * self.columns, [0] * self.columns
+        self.before, self.up_left = [0, 0, 0], 0
+        self.weight, self.power, self.cost = [0] * 9, [0] * 9, [0] * 3
+        self.off = 0
 
     def mixed(self, keys, weights):
         keys = [(key[0], self.set) + key[1:] for key in keys]
-        return self.s.mixed(keys, (self.set, weights))
+        weights = weights if isinstance(weights, tuple) else (weights,)
+        return self.s.mixed(keys, (self.set, *weights))
 
     def column(self, at):
         return (self.first + at) % self.columns
@@ -1124,7 +1148,8 @@ class LatticePiece:
             levels = []
             for i in range(n):
                 alone = sparse and not any(levels)
-                levels.append(self.one(at + i, i if alone else None, n))
+                levels.append(self.one(at + i, i if alone else None, n,
+                                       sparse))
             self.in_last = min(sum(1 for x in levels if x), 3)
         return levels
 
@@ -1141,6 +1166,11 @@ class LatticePiece:
 
     def skip(self, at, n):
         self.left = self.s1 = self.s2 = self.in_last = 0
+        self.before, self.up_left = [0, 0, 0], 0
+        for i in range(n if self.set else 0):
+            c = self.column(at + i)
+            self.up[c] = 0
+            self.drift[c] += -self.drift[c] >> 2
         self.act >>= 3
         self.mean -= self.mean * n // (n + self.count + 1)
         self.count = min(self.count + n, 60)
@@ -1159,21 +1189,99 @@ class LatticePiece:
         size = field - self.t.bias() - self.c.octave + 4
         return clamp(size, 0, 15) if field else 0, v >> (self.t.bits - 1)
 
+    def guessed(self, keys, name, weights, *of):
+        """The keys and weights, with those of the guess if there is one"""
+        if not self.s.guessed:
+            return keys, (weights, *of)
+        g = 16 * mean_class(self.mean) + self.off
+        return keys + ((name, *of, g),), (weights + "_guess", *of)
+
     def flag(self, m, a, c):
         mean = mean_class(self.mean)
         level = min((self.level[c] >> 3).bit_length(), 7) if self.set else 0
-        return self.mixed((("act", m, third(self.act), level),
-                           ("mean", m, mean, self.left),
-                           ("size", m, mean // 5, a)), ("flag_w", m))
+        return self.mixed(*self.guessed((
+            ("act", m, third(self.act), level), ("mean", m, mean, self.left),
+            ("size", m, mean // 5, a)), "guess", "flag_w", m))
 
     def flag_alone(self, a, c, i):
         coarse = mean_class(self.mean) // 5
         level = min((self.level[c] >> 3).bit_length(), 7) if self.set else 0
-        return self.mixed((("act", 4, third(self.act), level),
-                           ("first", coarse, i), ("size", 4, coarse, a)),
-                          ("flag_w", 4))
+        return self.mixed(*self.guessed((
+            ("act", 4, third(self.act), level), ("first", coarse, i),
+            ("size", 4, coarse, a)), "guess", "flag_w", 4))
 
-    def one(self, at, alone, n):
+    def rest(self, a, c):
+        """The number of a level from 4 on, with guesses"""
+        mean = mean_class(self.mean)
+        level = min((self.level[c] >> 3).bit_length(), 7) if self.set else 0
+        k = 0
+        while k < 24 and self.mixed(
+                (("octave_act", third(self.act), level, k),
+                 ("octave_mean", mean, k), ("octave_size", mean // 5, a, k)),
+                ("octave_w", k)):
+            k += 1
+        return self.s.below(k, ("low", self.set))
+
+    def taps(self, at, c):
+        pred = 0
+        v = self.predicted[at]
+        field = self.t.exponent_field(v) if self.t and self.c.delta else 0
+        size = field - self.t.bias() - self.c.octave + 4 if field else -1
+        if size >= 0:
+            fraction = 1 << self.t.mantissa | v & ((1 << self.t.mantissa) - 1)
+            pred = (fraction << min(size, 20)) >> self.t.mantissa
+            pred = 1 << 20 if size >= 20 else pred
+            pred = -pred if v >> (self.t.bits - 1) else pred
+        right = c + 1 < self.columns
+        return [*self.before, self.up[c] if self.set else 0, self.up_left,
+                self.up[c + 1] if self.set and right else 0, pred,
+                self.drift[c] if self.set else 0, 16]
+
+    def guess(self, taps, sparse):
+        """What the taps say, and the whole levels of the guess"""
+        full = sum(w * x for w, x in zip(self.weight, taps)) >> 20
+        best = 1 if self.cost[1] < self.cost[0] else 0
+        best = 2 if self.cost[2] < self.cost[best] else best
+        part = full >> (2 - best) if best else 0
+        whole = 0 if sparse else (part + 8) >> 4
+        self.off = clamp(part - 16 * whole, -8, 7) + 8
+        return full, whole
+
+    def learn(self, taps, full, c, level):
+        x = 16 * clamp(level, -32767, 32767)
+        for i, g in enumerate((0, full >> 1, full)):
+            y = abs(x - g) + 8
+            k = y.bit_length() - 1
+            cost = (2 * k + (y >> (k - 1) & 1)) << 10
+            self.cost[i] += (cost - self.cost[i]) >> 6
+        error = clamp(x - full, -(1 << 19), 1 << 19)
+        mean = (self.act + self.mean) >> 9 | 1
+        u = 2 * mean.bit_length()
+        for i, tap in enumerate(taps):
+            square = tap * tap << 12 >> u
+            if not square:
+                continue
+            self.power[i] += square - (self.power[i] >> 9)
+            s = min((self.power[i] + 16 * square).bit_length() + u - 16, 62)
+            move = ((error * tap << 16) + (1 << (s - 1))) >> s
+            self.weight[i] = clamp(self.weight[i] + move, -(1 << 23), 1 << 23)
+        self.before = [x] + self.before[:2]
+        if self.set:
+            self.up_left = self.up[c] if c + 1 < self.columns else 0
+            self.up[c] = x
+            self.drift[c] += (x - self.drift[c]) >> 2
+
+    def one(self, at, alone, n, sparse):
+        c = self.column(at)
+        if not self.s.guessed:
+            return self.moved(at, alone, n)
+        taps = self.taps(at, c)
+        full, whole = self.guess(taps, sparse)
+        level = whole + self.moved(at, alone, n)
+        self.learn(taps, full, c, level)
+        return level
+
+    def moved(self, at, alone, n):
         a, b = self.prediction(at)
         c = self.column(at)
         m = negative = 0
@@ -1184,14 +1292,17 @@ class LatticePiece:
         if changed:
             side = self.side[c] if self.set else 0
             up = self.sign[c] >> 5 if self.set else 4
-            negative = self.mixed(
+            negative = self.mixed(*self.guessed(
                 (("sign_near", self.s1 + 3 * self.s2 + 9 * side),
                  ("sign_mean", 8 * (self.row_sign >> 8) + up),
-                 ("sign_pred", a + 16 * b)), "sign_w")
+                 ("sign_pred", a + 16 * b)), "sign_guess", "sign_w"))
+            self.off = 15 - self.off if negative else self.off
             m = 1
             while m < 4 and self.flag(m, a, c):
                 m += 1
-            if m == 4:
+            if m == 4 and self.s.guessed:
+                m = 3 + self.rest(a, c)
+            elif m == 4:
                 coarse = mean_class(self.mean) // 5
                 m = 3 + self.s.number(25, ("octave", self.set, coarse),
                                       ("low", self.set))
@@ -1363,8 +1474,8 @@ def read_factors(reader, rank, rows, columns):
     return sides
 
 
-def read_level_factors(reader, rank, rows, columns):
-    stream = LatticeStream(reader)
+def read_level_factors(reader, rank, rows, columns, guessed):
+    stream = LatticeStream(reader, guessed)
     need(not stream.empty, "factors of no elements")
     stream.carried = [32768, 32768]
     coding = LatticeCoding.of_factors(rank)
@@ -1378,7 +1489,7 @@ def read_level_factors(reader, rank, rows, columns):
     return sides
 
 
-def read_record_tables(reader, record):
+def read_record_tables(reader, record, guessed):
     scales = u = v = None
     if record.scaled:
         fine = record.dtype.is_float or record.source.is_float
@@ -1390,8 +1501,9 @@ def read_record_tables(reader, record):
         else:
             scales = [(1 << 24) + (step << 10) for step, in steps]
     if record.rank:
-        read = read_level_factors if record.lattice else read_factors
-        u, v = read(reader, record.rank, record.rows, record.columns)
+        shape = record.rank, record.rows, record.columns
+        u, v = read_level_factors(reader, *shape, guessed) \
+            if record.lattice else read_factors(reader, *shape)
     return scales, u, v
 
 
@@ -1483,7 +1595,8 @@ class Header:
     def __init__(self, data):
         reader = Reader(data)
         version = reader.u8()
-        need(version in (2, 3), "version")
+        need(version in (2, 3, 4), "version")
+        self.guessed = version == 4
         flags = reader.u8()
         need(flags <= 1, "flags")
         self.data, self.id = data, blake(b"dm update", data)
@@ -1501,7 +1614,7 @@ class Header:
         self.narrow_tables = read_tables(reader)
         self.records = []
         self.read_records(reader)
-        need((version == 3) == any(r.lattice for r in self.records),
+        need((version > 2) == any(r.lattice for r in self.records),
              "version for these records")
         self.directory_at = reader.pos
         self.aux_count = reader.varint()
@@ -1709,7 +1822,8 @@ class Update:
             reader = Reader(self.coded[index])
             records = [r for r in self.header.records if r.aux == index]
             for record in records:
-                self.tables[record.offset] = read_record_tables(reader, record)
+                self.tables[record.offset] = read_record_tables(
+                    reader, record, self.header.guessed)
             if records:
                 reader.end("auxiliary segment")
 
@@ -1859,7 +1973,9 @@ class Pieces:
         for name, make in (
                 ("fast", lambda r: RansStream(r, fast_elements)),
                 ("narrow", lambda r: RansStream(r, narrow_elements)),
-                ("small", SmallStream), ("lattice", LatticeStream)):
+                ("small", SmallStream),
+                ("lattice", lambda r: LatticeStream(
+                    r, self.update.header.guessed))):
             if name in wanted:
                 streams[name] = make(self.reader)
         self.reader.end("segment")

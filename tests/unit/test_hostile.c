@@ -182,17 +182,22 @@ static void the_version_tells_of_lattices(void **state)
     struct forge f;
     struct diag diag;
     (void)state;
-    for (int with = 0; with < 2; with++) {
+    /* None; levels; guessed ones. */
+    static const uint8_t version[] = {UPDATE_VERSION_PLAIN,
+                                      UPDATE_VERSION_LEVELS, UPDATE_VERSION};
+    for (int with = 0; with < 3; with++) {
         forge_init(&f, 4096);
         if (with)
             forge_lattice(&f, 4096);
         else
             forge_record(&f, 4096, false);
+        if (with == 2)
+            record_list_set_guessed(&f.header.records);
         assert_int_equal(forge_parse(&f, 0, &header, &diag), STATUS_OK);
+        assert_int_equal(record_list_guessed(&header.records), with == 2);
         update_header_free(&header);
-        assert_int_equal(f.bytes.data[0],
-                         with ? UPDATE_VERSION : UPDATE_VERSION_PLAIN);
-        f.bytes.data[0] = with ? UPDATE_VERSION_PLAIN : UPDATE_VERSION;
+        assert_int_equal(f.bytes.data[0], version[with]);
+        f.bytes.data[0] = version[with ? 0 : 2];
         assert_int_equal(
             update_header_parse(writer_view(&f.bytes), &header, &diag),
             STATUS_CORRUPT);

@@ -161,6 +161,7 @@ static void levels_come_back(void **state)
             .has_pred = k & 1,
             .qp = dtypes[k % DTYPES] == DTYPE_F16 ? -7 : -11,
             .columns = k / 2 % 2 ? 1 + k : 0,
+            .guessed = k / 4 % 2,
         };
         make(f, dtypes[k % DTYPES], k % 5 ? 1 + k * 37 : ELEMS - k,
              shares[k / 3 % 3], deviations[k / 9 % 3]);
@@ -448,20 +449,23 @@ static void factors_come_back(void **state)
             u[i] = (int16_t)(k & 1 ? rng_u64(&f->rng) : rng_below(&f->rng, 30));
         for (size_t i = 0; i < rank * columns; i++)
             v[i] = (int16_t)(noise(f) * (1 << k));
+        bool guessed = k / 2 % 2;
         f->wr.size = 0;
         assert_int_equal(
-            lattice_factors_write(rank, rows, columns, u, v, &f->wr), 0);
+            lattice_factors_write(guessed, rank, rows, columns, u, v, &f->wr),
+            0);
         struct reader rd;
         reader_init(&rd, writer_view(&f->wr));
-        assert_int_equal(
-            lattice_factors_read(&rd, rank, rows, columns, got_u, got_v), 0);
+        assert_int_equal(lattice_factors_read(&rd, guessed, rank, rows, columns,
+                                              got_u, got_v),
+                         0);
         assert_int_equal(reader_finish(&rd), 0);
         assert_memory_equal(u, got_u, 2 * rank * rows);
         assert_memory_equal(v, got_v, 2 * rank * columns);
         reader_init(&rd, bytes_of(f->wr.data, f->wr.size - 1));
-        assert_int_equal(
-            lattice_factors_read(&rd, rank, rows, columns, got_u, got_v),
-            STATUS_TRUNCATED);
+        assert_int_equal(lattice_factors_read(&rd, guessed, rank, rows, columns,
+                                              got_u, got_v),
+                         STATUS_TRUNCATED);
     }
 }
 
