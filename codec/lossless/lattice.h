@@ -102,6 +102,11 @@ bool lattice_detect(const struct lattice_stats *stats,
 void lattice_stats_begin(struct lattice_stats *stats,
                          const struct lattice_coding *coding);
 
+/* Goes on with another tensor as in the same segment: models stay as they are,
+ * bits add up. */
+void lattice_stats_next(struct lattice_stats *stats, enum dtype dtype,
+                        uint64_t columns, const struct lattice_coding *coding);
+
 /* Adds elements, in order, pieces as for the encoder. */
 void lattice_stats_add(struct lattice_stats *stats, const uint8_t *pred,
                        const uint8_t *target, size_t elem_count);

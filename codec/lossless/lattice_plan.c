@@ -228,8 +228,8 @@ bool lattice_detect(const struct lattice_stats *stats,
 
 /* ---- what it takes ---- */
 
-void lattice_stats_begin(struct lattice_stats *stats,
-                         const struct lattice_coding *coding)
+static void set_coding(struct lattice_stats *stats,
+                       const struct lattice_coding *coding)
 {
     stats->coding = *coding;
     stats->coding.has_residual = false;
@@ -240,8 +240,21 @@ void lattice_stats_begin(struct lattice_stats *stats,
             : 0;
     lattice_reduce(&stats->coding);
     stats->elem_count = stats->off_count = 0;
+}
+
+void lattice_stats_begin(struct lattice_stats *stats,
+                         const struct lattice_coding *coding)
+{
+    set_coding(stats, coding);
     stats->coder = (struct small_coder){0, stats->costs};
     lattice_models_reset(&stats->models);
+}
+
+void lattice_stats_next(struct lattice_stats *stats, enum dtype dtype,
+                        uint64_t columns, const struct lattice_coding *coding)
+{
+    lattice_stats_reset(stats, dtype, columns);
+    set_coding(stats, coding);
 }
 
 void lattice_stats_add(struct lattice_stats *stats, const uint8_t *pred,

@@ -11,6 +11,7 @@
 #include "codec/quant/quantize.h"
 
 #include "codec/lossless/match.h"
+#include "codec/quant/quantize_size.h"
 #include "codec/quant/quantize_tensor.h"
 #include "codec/update/hint.h"
 
@@ -31,8 +32,9 @@
 /* Of a bit, in mean squares of the change. */
 #define PRICE_MAX 1e6
 /* Bytes of an update that are no levels or factors. */
-#define UPDATE_BYTES 130.0
-#define RECORD_BYTES 3.0
+#define UPDATE_BYTES  112.0
+#define SEGMENT_BYTES 24.0
+#define RECORD_BYTES  4.0
 
 struct quantize {
     struct quantize_params params;
@@ -47,6 +49,7 @@ struct quantize {
     bool near;
     double change_square;
     uint64_t matrix_elems;
+    double rest_bytes; /* of an update for what is no float tensor */
     struct quantize_total total;
     struct source source;
     struct update_hint *hint;
@@ -394,10 +397,66 @@ static enum status choose_strength(struct quantize *q,
     }
 }
 
+static bool has_base(const struct quantize *q, size_t i)
+{
+    return q->params.base && q->tensors[i].row.state == QUANTIZE_STEPS;
+}
+
+/* What lies before tensor i, or behind the last one: headers, checksums, other
+ * types. */
+static enum status add_rest(struct quantize *q, size_t i)
+{
+    const struct source *target = q->params.target, *base = q->params.base;
+    uint64_t from = 0, base_from = 0, end = target->size;
+    double bytes;
+    if (i) {
+        const struct quantize_tensor *t = &q->tensors[i - 1];
+        from = t->row.tensor->offset + t->row.tensor->size;
+        base_from = t->base_offset + t->row.tensor->size;
+    }
+    if (i < q->count)
+        end = q->tensors[i].row.tensor->offset;
+    if (from >= end)
+        return STATUS_OK;
+    if (i < q->count && has_base(q, i))
+        base_from = q->tensors[i].base_offset - (end - from);
+    else if (base && i == q->count)
+        base_from = base->size - (end - from);
+    enum status status =
+        quantize_size_rest(base, base_from, target, from, end - from, &bytes);
+    q->rest_bytes += status ? 0 : bytes;
+    return status;
+}
+
+static enum status measure_rest(struct quantize *q)
+{
+    enum status status = STATUS_OK;
+    q->rest_bytes = 0;
+    for (size_t i = 0; i <= q->count && !status; i++)
+        status = add_rest(q, i);
+    return status;
+}
+
+/* What results take, by the coder's own models. */
+static enum status measure_size(struct quantize *q)
+{
+    struct quantize_size *size = quantize_size_new();
+    enum status status = size ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t i = 0; i < q->count && !status; i++)
+        if (is_open(&q->tensors[i]) &&
+            q->tensors[i].row.state == QUANTIZE_STEPS)
+            status = quantize_size_add(size, &q->tensors[i]);
+    quantize_size_free(size);
+    return status ? status : measure_rest(q);
+}
+
 static void sum_total(struct quantize *q)
 {
     struct quantize_total *total = &q->total;
-    double error = 0, bytes = UPDATE_BYTES;
+    uint64_t segments = (q->params.target->size >> 20) + 1;
+    double error = 0;
+    double bytes =
+        UPDATE_BYTES + SEGMENT_BYTES * (double)segments + q->rest_bytes;
     *total = (struct quantize_total){.step = q->strength.step};
     for (size_t i = 0; i < q->count; i++) {
         const struct quantize_tensor *t = &q->tensors[i];
@@ -517,6 +576,8 @@ enum status quantize_run(struct quantize *q, const struct quantize_rule *rule)
         status = for_each(q, make_task);
     if (!status)
         status = make_vectors(q);
+    if (!status)
+        status = measure_size(q);
     if (status) {
         reset(q);
         return status;

@@ -78,7 +78,7 @@ static struct predict predict_of(const struct quantize_tensor *t)
                             .v = t->factors.v};
 }
 
-/* Predictions with the low rank part that there is. */
+/* Predictions with the low rank part that there is; a chunk at most. */
 static enum status read_pred(const struct quantize_tensor *t, uint64_t first,
                              size_t count, uint8_t *out)
 {
@@ -89,6 +89,18 @@ static enum status read_pred(const struct quantize_tensor *t, uint64_t first,
     struct predict p = predict_of(t);
     predict_elems(&p, first, out, count, out, lost);
     return STATUS_OK;
+}
+
+enum status quantize_tensor_pred(const struct quantize_tensor *t,
+                                 uint64_t first, size_t count, uint8_t *out)
+{
+    enum status status = STATUS_OK;
+    size_t bytes = elem_bytes(t);
+    for (size_t at = 0; at < count && !status; at += CHUNK) {
+        size_t now = count - at < CHUNK ? count - at : CHUNK;
+        status = read_pred(t, first + at, now, out + at * bytes);
+    }
+    return status;
 }
 
 /* diff and, unless NULL, pred of all elements against what read gives; same

@@ -67,6 +67,12 @@ enum status quantize_tensor_make(struct quantize_tensor *t,
 void quantize_tensor_reset(struct quantize_tensor *t);
 void quantize_tensor_deinit(struct quantize_tensor *t);
 
+/* Reads predictions of elements, with the low rank part that there is; zeros
+ * without base. */
+enum status quantize_tensor_pred(const struct quantize_tensor *t,
+                                 uint64_t first, size_t count, uint8_t *out)
+    MUST_CHECK;
+
 /* Reads elements of the result. After quantize_tensor_make, with steps. */
 enum status quantize_tensor_read(const struct quantize_tensor *t,
                                  uint64_t first, size_t count, uint8_t *out)
