@@ -55,9 +55,11 @@ static void set_flag(struct lattice_set *s, unsigned flag, unsigned set)
 
 static void set_guess(struct lattice_set *s, unsigned flag)
 {
-    unsigned as = flag == LATTICE_FLAGS ? 0 : flag;
     for (unsigned i = 0; i < LATTICE_MEANS * LATTICE_OFFS; i++)
-        s->guess[flag][i] = state_of_mean(mean_of_class(i / LATTICE_OFFS), as);
+        s->guess[flag][i] =
+            flag == LATTICE_FLAGS
+                ? small_state_of(1, 8, 2)
+                : state_of_mean(mean_of_class(i / LATTICE_OFFS), flag);
     for (unsigned i = 0; i < 4; i++)
         s->guess_w[flag][i] = WEIGHT_FIRST_GUESS;
 }
