@@ -14,6 +14,8 @@
  *     --vector-qp N  of the others
  *     --lambda L     price of a bit, in squared steps (RD_LAMBDA)
  *     --dq W, --codebook W   no, yes, cost (cost)
+ *     --low-rank N   at most N components as G and H beside the levels of what
+ *                    is left (0: none)
  *     --full         the first file itself instead
  *
  * One JSON line: bytes of all streams, error of matrices as their root mean
@@ -24,6 +26,7 @@
 #include "codec/lossless/narrow_float.h"
 #include "codec/model/model.h"
 #include "codec/nnc/nnc_enc.h"
+#include "codec/nnc/nnc_lowrank.h"
 #include "codec/quant/qp.h"
 #include "codec/quant/rd_tensor.h"
 #include "codec/quant/trellis.h"
@@ -49,7 +52,7 @@ struct kept {
     size_t count;
     float *now;
     int32_t *levels; /* of the last one sent; NULL: none was */
-    uint32_t depth;
+    uint32_t depth, low_depth;
     double vector_error; /* largest error over change */
 };
 
@@ -57,13 +60,15 @@ struct options {
     int qp, vector_qp;
     bool has_vector_qp, full, speed;
     double lambda;
+    unsigned low_rank;
     enum rd_choice dq, codebook;
 };
 
 struct sums {
     uint64_t bytes, vector_bytes, parameters;
     double error, change, choose_s, encode_s;
-    unsigned dq, uniform, codebook, raw;
+    unsigned dq, uniform, codebook, raw, low;
+    uint64_t low_bytes;
 };
 
 static double now(void)
@@ -169,6 +174,50 @@ static void receive(struct kept *k, const struct rd_result *r,
     }
 }
 
+/* Sends a low rank part of the difference where it pays; what is left is then
+ * in diff. */
+static void send_low(const struct options *o, struct nnc_enc *enc,
+                     const struct tensor *t, float *diff, struct kept *k,
+                     uint32_t id, struct sums *s)
+{
+    double step = qp_step(o->dq == RD_NO ? o->qp : o->qp + 3, 2);
+    const struct rd_lowrank_params params = {
+        .values = diff,
+        .shape = t->shape,
+        .shape_rank = t->rank,
+        .step = step,
+        .price = (o->lambda > 0 ? o->lambda : RD_LAMBDA) * step * step,
+        .density = 2,
+        .most = o->low_rank,
+        .unit_bytes = NNC_LOWRANK_UNIT_BYTES + 2 * t->name_size};
+    struct nnc_tensor weight = {.name = t->name,
+                                .name_size = t->name_size,
+                                .rank = t->rank,
+                                .qp_density = 2,
+                                .has_parent = true,
+                                .parameter_id = 512 + id,
+                                .put_node_depth = k->low_depth + 1};
+    struct rd_lowrank low;
+    uint64_t size;
+    if (!o->low_rank || t->rank < 2 || o->full)
+        return;
+    memcpy(weight.shape, t->shape, t->rank * sizeof *t->shape);
+    if (rd_lowrank_run(&params, &low))
+        die("rd_lowrank_run");
+    if (low.rank) {
+        if (nnc_lowrank_put(enc, &weight, &low, &size))
+            die("nnc_lowrank_put");
+        s->low++;
+        s->low_bytes += size;
+        k->low_depth++;
+        for (size_t i = 0; i < k->count; i++) {
+            diff[i] -= low.product[i];
+            k->now[i] += low.product[i];
+        }
+    }
+    rd_lowrank_deinit(&low);
+}
+
 static void send_tensor(const struct options *o, struct rd_tensor *rd,
                         struct nnc_enc *enc, const struct content *c,
                         const struct tensor *t, struct kept *k, uint32_t id,
@@ -183,6 +232,7 @@ static void send_tensor(const struct options *o, struct rd_tensor *rd,
         diff[i] = o->full ? values[i] : values[i] - k->now[i];
         change += (double)diff[i] * diff[i];
     }
+    send_low(o, enc, t, diff, k, id, s);
     struct rd_params p = params_of(o, t, diff, k);
     struct rd_result r;
     double start = now();
@@ -322,12 +372,13 @@ static void run(const struct options *o, char **paths, int count)
     printf("{\"qp\": %d, \"lambda\": %g, \"bytes\": %llu, "
            "\"vector_bytes\": %llu, \"error\": %.4f, "
            "\"vector_error\": %.4f, \"dq\": %u, \"uniform\": %u, "
-           "\"codebook\": %u, \"raw\": %u, \"choose_mps\": %.2f, "
+           "\"codebook\": %u, \"raw\": %u, \"low\": %u, "
+           "\"low_bytes\": %llu, \"choose_mps\": %.2f, "
            "\"encode_mps\": %.2f}\n",
            o->qp, o->lambda, (unsigned long long)s.bytes,
            (unsigned long long)s.vector_bytes,
            s.change > 0 ? sqrt(s.error / s.change) : 0, vector_error, s.dq,
-           s.uniform, s.codebook, s.raw,
+           s.uniform, s.codebook, s.raw, s.low, (unsigned long long)s.low_bytes,
            (double)s.parameters / s.choose_s / 1e6,
            (double)s.parameters / s.encode_s / 1e6);
     rd_tensor_free(rd);
@@ -413,6 +464,7 @@ int main(int argc, char **argv)
         {"lambda", required_argument, NULL, 'l'},
         {"dq", required_argument, NULL, 'd'},
         {"codebook", required_argument, NULL, 'c'},
+        {"low-rank", required_argument, NULL, 'r'},
         {"full", no_argument, NULL, 'f'},
         {"speed", no_argument, NULL, 's'},
         {NULL, 0, NULL, 0}};
@@ -429,6 +481,8 @@ int main(int argc, char **argv)
             o.dq = choice_of(optarg);
         else if (c == 'c')
             o.codebook = choice_of(optarg);
+        else if (c == 'r')
+            o.low_rank = (unsigned)atoi(optarg);
         else if (c == 'f')
             o.full = true;
         else if (c == 's')
