@@ -32,6 +32,7 @@ enum ctl_nnc_option {
     CTL_NNC_DENSITY,
     CTL_NNC_PROFILE,
     CTL_NNC_LATTICE,
+    CTL_NNC_LOW_RANK,
     CTL_NNC_DEVICE,
 };
 
@@ -57,6 +58,7 @@ enum ctl_nnc_option {
         {"density", required_argument, NULL, CTL_NNC_DENSITY},           \
         {"profile", required_argument, NULL, CTL_NNC_PROFILE},           \
         {"lattice", no_argument, NULL, CTL_NNC_LATTICE},                 \
+        {"low-rank", required_argument, NULL, CTL_NNC_LOW_RANK},         \
     {                                                                    \
         "device", required_argument, NULL, CTL_NNC_DEVICE                \
     }
@@ -69,7 +71,7 @@ struct ctl_nnc_rules {
     struct nnc_write_rules rules;
     double step;          /* of --step; 0: not given */
     unsigned steps_given; /* of the options of which one may be */
-    bool has_lambda;
+    bool has_lambda, has_low_rank;
     bool exports; /* defaults of export: lattices, a fine step */
 };
 
@@ -124,7 +126,7 @@ struct ctl_nnc_encode {
     const char *out_path;
     struct diag *diag;
     /* Out: what was done. */
-    uint64_t bytes, sent, same, left, lattice, elem_count;
+    uint64_t bytes, sent, same, left, lattice, low_rank, elem_count;
     double square_error, square_value, max_error; /* two or more dimensions */
     json_t *rows;                                 /* with ctl->json; or NULL */
 };

@@ -38,6 +38,11 @@ static json_t *row_json(const struct nnc_write_row *row)
                         json_integer((json_int_t)sent->coded_size));
     json_object_set_new(json, "difference", json_boolean(sent->has_parent));
     json_object_set_new(json, "lattice", json_boolean(row->lattice));
+    if (row->low_rank) {
+        json_object_set_new(json, "rank", json_integer(row->low_rank));
+        json_object_set_new(json, "rank_bytes",
+                            json_integer((json_int_t)row->low_size));
+    }
     if (sent->kind == NNC_UNIFORM || sent->kind == NNC_CODEBOOK) {
         json_object_set_new(json, "qp", json_integer(sent->qp));
         json_object_set_new(json, "dq", json_boolean(sent->dq));
@@ -62,6 +67,7 @@ static void encoding_row(void *ctx, const struct nnc_write_row *row)
     encode->sent += row->fate == NNC_WRITE_SENT;
     encode->same += row->fate == NNC_WRITE_SAME;
     encode->lattice += row->lattice;
+    encode->low_rank += row->low_size > 0;
     encode->elem_count += tensor_elem_count(row->tensor);
     if (row->fate == NNC_WRITE_SENT &&
         (strstr(row->name, "_G") || strstr(row->name, "_H")))
@@ -125,6 +131,11 @@ enum status ctl_nnc_encode_file(struct ctl_nnc_encode *encode)
                  "warning: names of %u tensors hold _G or _H, which NNCodec "
                  "does not read",
                  e.odd_names);
+    if (!status && encode->low_rank)
+        ctl_fail(encode->ctl->verb, CTL_OK,
+                 "note: %llu tensors have a low rank part, which NNCodec does "
+                 "not read; --low-rank off leaves them out",
+                 (unsigned long long)encode->low_rank);
     return status;
 }
 
@@ -138,12 +149,13 @@ static double relative_error(const struct ctl_nnc_encode *encode)
 static void report_json(struct ctl_nnc_encode *encode)
 {
     json_t *json = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:O*}", "bytes",
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:O*}", "bytes",
         (json_int_t)encode->bytes, "elements", (json_int_t)encode->elem_count,
         "sent", (json_int_t)encode->sent, "same", (json_int_t)encode->same,
         "left", (json_int_t)encode->left, "lattice",
-        (json_int_t)encode->lattice, "relative_error", relative_error(encode),
-        "max_error", encode->max_error, "tensors", encode->rows);
+        (json_int_t)encode->lattice, "low_rank", (json_int_t)encode->low_rank,
+        "relative_error", relative_error(encode), "max_error",
+        encode->max_error, "tensors", encode->rows);
     ctl_print_json(encode->ctl, json);
     json_decref(json);
 }

@@ -2,6 +2,7 @@
 #include "daemon/ctl_nnc.h"
 
 #include "codec/quant/qp.h"
+#include "codec/quant/rd_lowrank.h"
 #include "daemon/ctl_offline.h"
 
 #include <errno.h>
@@ -27,6 +28,13 @@ const char ctl_nnc_rules_usage[] =
     "  --lambda L        error that a bit is worth, in squared steps; default "
     "0.14\n"
     "  --lattice         integers of a lattice the tensors lie on, exactly\n"
+    "  --low-rank auto|off|N  G and H (and levels of what they leave) for "
+    "differences,\n"
+    "                    where that costs less, or of N components; NNCodec "
+    "does not\n"
+    "                    read them. nnc encode: auto over a base with --error "
+    "or --qp;\n"
+    "                    export: off\n"
     "  --row-skip, --no-row-skip, --tca, --no-tca; default: as it costs\n"
     "  --scan N (0-4), --density N (0-7; 2), --profile 0|1, --device N\n";
 
@@ -131,6 +139,21 @@ static bool flag_option(struct nnc_write_rules *rules, int option)
     }
 }
 
+static bool low_rank_option(struct ctl_nnc_rules *r, const char *value)
+{
+    struct nnc_write_rules *rules = &r->rules;
+    r->has_low_rank = true;
+    rules->low_rank_exact = false;
+    rules->low_rank = RD_LOWRANK_MAX;
+    if (!strcmp(value, "auto"))
+        return true;
+    rules->low_rank = 0;
+    if (!strcmp(value, "off"))
+        return true;
+    rules->low_rank_exact = true;
+    return ctl_offline_count(value, 1, RD_LOWRANK_MAX, &rules->low_rank);
+}
+
 static bool value_option(struct ctl_nnc_rules *r, int option, const char *value)
 {
     struct nnc_write_rules *rules = &r->rules;
@@ -148,6 +171,8 @@ static bool value_option(struct ctl_nnc_rules *r, int option, const char *value)
     case CTL_NNC_LAMBDA:
         r->has_lambda = true;
         return real_of(value, 0, 100, &rules->lambda);
+    case CTL_NNC_LOW_RANK:
+        return low_rank_option(r, value);
     case CTL_NNC_DENSITY:
         return u8_of(value, QP_DENSITY_MAX, &rules->density);
     case CTL_NNC_PROFILE:
@@ -178,8 +203,14 @@ static bool qp_fits(const struct nnc_write_rules *rules, double qp)
     return qp >= qp_min(rules->density) && qp <= qp_max(rules->density);
 }
 
-/* Options that would not be followed if they were taken together. */
-static bool options_fit(const struct ctl_nnc_rules *r, struct diag *diag)
+static bool low_rank_fits(const struct nnc_write_rules *rules)
+{
+    return (rules->step == NNC_STEP_ERROR || rules->step == NNC_STEP_QP) &&
+           rules->codebook != RD_YES && !(rules->sparsity > 0);
+}
+
+bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
+                          struct diag *diag)
 {
     const struct nnc_write_rules *rules = &r->rules;
     bool bits = rules->step == NNC_STEP_BITS;
@@ -217,6 +248,13 @@ bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
         return refuse(diag, "--prev needs --base");
     if (rules->enc.temporal == NNC_ALWAYS && !has_prev)
         return refuse(diag, "--tca needs the updates sent before: --prev");
+    if (rules->low_rank && !has_base)
+        return refuse(diag, "--low-rank is for differences: --base");
+    if (rules->low_rank && !low_rank_fits(rules))
+        return refuse(diag, "--low-rank goes with --error, --qp or --step, "
+                            "without --codebook and --sparsity");
+    if (!r->has_low_rank && !r->exports && has_base && low_rank_fits(rules))
+        rules->low_rank = RD_LOWRANK_MAX;
     if (r->step > 0)
         rules->value = qp_at_most(r->step, rules->density);
     if (rules->step == NNC_STEP_QP && !qp_fits(rules, rules->value))

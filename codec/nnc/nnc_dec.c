@@ -417,6 +417,13 @@ static enum status check_first(struct nnc_dec *dec)
     return STATUS_OK;
 }
 
+/* The rank of a weight's factors may change from update to update; what they
+ * were before is then no context. */
+static bool is_factor(const struct nnc_tensor *tensor)
+{
+    return tensor->part == NNC_G || tensor->part == NNC_H;
+}
+
 static enum status find_before(struct nnc_dec *dec, struct item *item)
 {
     item->before = find_node(dec, item->tensor.name);
@@ -427,7 +434,8 @@ static enum status find_before(struct nnc_dec *dec, struct item *item)
         return fail(dec, STATUS_BAD_BASE, "what it builds on is not known");
     if (!before)
         return check_first(dec);
-    if (!same_shape(&item->tensor, before))
+    if (!same_shape(&item->tensor, before) &&
+        (item->tensor.temporal || !is_factor(&item->tensor)))
         return fail(dec, STATUS_BAD_BASE, "it has another shape than before");
     return before->has_ids || before->levels ? check_ids(dec, before)
                                              : STATUS_OK;
@@ -493,7 +501,7 @@ static void coding_of(const struct nnc_dec *dec, const struct item *item,
                                     .has_parent = tensor->has_parent};
     if (tensor->temporal)
         coding->temporal = item->before->levels;
-    if (tensor->has_parent && item->before)
+    if (tensor->has_parent && item->before && same_shape(tensor, item->before))
         coding->history = item->before->history;
 }
 

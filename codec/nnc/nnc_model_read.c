@@ -4,8 +4,11 @@
 #include "codec/nnc/nnc_model_read.h"
 
 #include "codec/base/array.h"
+#include "codec/base/checked.h"
 #include "codec/model/safetensors.h"
 #include "codec/model/safetensors_write.h"
+
+#include <math.h>
 
 #define ENTRIES_BUDGET ((size_t)256 << 20)
 #define PIECE_ELEMS    ((size_t)1 << 15)
@@ -15,6 +18,10 @@ struct reading {
     struct nnc_entries *out;
     struct nnc_dec *dec;
     uint32_t *piece; /* PIECE_ELEMS */
+    /* The last entry is a product and a difference, to which the next unit may
+     * add; so nothing of it was put yet, and held has it if it is to be put. */
+    bool waits;
+    float *held;
 };
 
 enum status nnc_shape_of_model(void *ctx, const char *name, uint32_t *rank,
@@ -90,11 +97,22 @@ static struct bytes to_le(uint32_t *words, size_t count)
     return bytes_of(words, count * 4);
 }
 
+static void add_held(const struct reading *r, uint64_t first, size_t count)
+{
+    for (size_t i = 0; r->held && i < count; i++) {
+        float value;
+        memcpy(&value, r->piece + i, sizeof(value));
+        value = r->held[first + i] + value;
+        if (isnan(value))
+            value = NAN; /* whatever NaN the machine makes of infinities */
+        memcpy(r->piece + i, &value, sizeof(value));
+    }
+}
+
 static enum status put_values(struct reading *r, bool product)
 {
     const struct nnc_entry *entry = &r->out->items[r->out->count - 1];
     enum status status = STATUS_OK;
-    r->out->values_size += 4 * entry->elem_count;
     for (uint64_t at = 0; !status && r->params->put && at < entry->elem_count;
          at += PIECE_ELEMS) {
         uint64_t left = entry->elem_count - at;
@@ -103,9 +121,80 @@ static enum status put_values(struct reading *r, bool product)
             nnc_dec_product_values(r->dec, at, count, (float *)r->piece);
         else
             nnc_dec_values(r->dec, at, count, r->piece);
+        add_held(r, at, count);
         status = r->params->put(r->params->put_ctx, to_le(r->piece, count));
     }
     return status;
+}
+
+/* What was held is put as it is. */
+static enum status let_go(struct reading *r)
+{
+    enum status status = STATUS_OK;
+    uint64_t elem_count =
+        r->held ? r->out->items[r->out->count - 1].elem_count : 0;
+    for (uint64_t at = 0; !status && at < elem_count; at += PIECE_ELEMS) {
+        uint64_t left = elem_count - at;
+        size_t count = left < PIECE_ELEMS ? (size_t)left : PIECE_ELEMS;
+        memcpy(r->piece, r->held + at, count * sizeof(*r->piece));
+        status = r->params->put(r->params->put_ctx, to_le(r->piece, count));
+    }
+    free(r->held);
+    r->held = NULL;
+    r->waits = false;
+    return status;
+}
+
+/* The product just read waits for the unit behind it. */
+static enum status hold(struct reading *r)
+{
+    uint64_t count = r->out->items[r->out->count - 1].elem_count;
+    size_t size;
+    r->waits = true;
+    if (!r->params->put)
+        return STATUS_OK;
+    if (count >= SIZE_MAX ||
+        !checked_mul_size((size_t)count + 1, sizeof(*r->held), &size))
+        return STATUS_NO_MEMORY;
+    r->held = malloc(size);
+    if (!r->held)
+        return STATUS_NO_MEMORY;
+    nnc_dec_product_values(r->dec, 0, count, r->held);
+    return STATUS_OK;
+}
+
+/* Whether the tensor is the rest of the product that is held. */
+static bool is_rest(const struct reading *r, const struct nnc_tensor *tensor)
+{
+    if (!r->waits || tensor->part != NNC_ALONE || !tensor->has_parent ||
+        tensor->kind == NNC_INT)
+        return false;
+    const struct nnc_entry *entry = &r->out->items[r->out->count - 1];
+    return !strcmp(entry->name, tensor->name) && entry->rank == tensor->rank &&
+           !memcmp(entry->shape, tensor->shape,
+                   tensor->rank * sizeof(*tensor->shape));
+}
+
+static enum status read_tensor(struct reading *r,
+                               const struct nnc_tensor *tensor)
+{
+    const struct nnc_product *product = nnc_dec_product(r->dec);
+    enum status status = STATUS_OK;
+    if (is_rest(r, tensor)) {
+        status = put_values(r, false);
+        free(r->held);
+        r->held = NULL;
+        r->waits = false;
+        return status;
+    }
+    status = let_go(r);
+    if (!status)
+        status = add_entry(r, tensor, product);
+    if (status)
+        return status;
+    r->out->values_size += 4 * r->out->items[r->out->count - 1].elem_count;
+    return product && tensor->has_parent ? hold(r)
+                                         : put_values(r, product != NULL);
 }
 
 static enum status read_tensors(struct reading *r)
@@ -113,15 +202,14 @@ static enum status read_tensors(struct reading *r)
     const struct nnc_tensor *tensor;
     enum status status;
     while (!(status = nnc_dec_next(r->dec, &tensor)) && tensor) {
-        const struct nnc_product *product = nnc_dec_product(r->dec);
         if (tensor->part == NNC_G)
             continue; /* it comes with its H */
-        status = add_entry(r, tensor, product);
-        if (!status)
-            status = put_values(r, product != NULL);
+        status = read_tensor(r, tensor);
         if (status)
             return status;
     }
+    if (!status)
+        status = let_go(r);
     r->out->incremental = nnc_dec_stream(r->dec)->incremental;
     return status;
 }
@@ -154,6 +242,7 @@ enum status nnc_model_read(const struct nnc_read_params *params,
         status = name_entries(out);
     nnc_dec_free(r.dec);
     free(r.piece);
+    free(r.held);
     return status;
 }
 

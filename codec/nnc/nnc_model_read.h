@@ -7,8 +7,8 @@
  *     nnc_model_patch(&patch);           values come back from a source
  *     nnc_entries_deinit(&entries);
  *
- * Memory: one data unit and its levels, names and shapes of all tensors, with a
- * state what that holds. */
+ * Memory: one data unit and its levels, a product, names and shapes of all
+ * tensors, with a state what that holds. */
 #ifndef CODEC_NNC_NNC_MODEL_READ_H
 #define CODEC_NNC_NNC_MODEL_READ_H
 
@@ -19,7 +19,9 @@
 #define NNC_ENTRIES_MAX ((size_t)1 << 17)
 
 /* One tensor of a stream. G and H of a decomposed weight are one, the weight
- * they make. */
+ * they make; if they are a difference and the next unit is one of the weight's
+ * name and shape, the two are one as well, whose values are the sums, each
+ * rounded to binary32, of product and value (nnc_lowrank.h). */
 struct nnc_entry {
     const char *name; /* as sent; nnc_entries.names tells equal ones apart */
     uint32_t rank;

@@ -5,6 +5,7 @@
 
 #include "codec/lossless/lattice.h"
 #include "codec/nnc/nnc_element.h"
+#include "codec/nnc/nnc_lowrank.h"
 #include "codec/nnc/nnc_sparsify.h"
 #include "codec/nnc/nnc_step.h"
 #include "codec/quant/qp.h"
@@ -15,6 +16,8 @@
 #define UNIT_MAX    ((size_t)1 << 31)
 #define THREADS_MAX 64u
 #define TRIES       6
+/* Longer names have no low rank part. */
+#define LOW_NAME_MAX 4096u
 /* Of tensors of two or more dimensions, so many elements are tried: where an
  * error was asked for, and where none was. */
 #define TRIAL_ELEMS       0x1p22
@@ -187,6 +190,17 @@ static const struct nnc_node *node_of(const struct job *job)
                : NULL;
 }
 
+/* What w has written since the item began. */
+static enum status keep_unit(const struct worker *w, struct item *item)
+{
+    item->unit_size = w->unit.size;
+    item->unit = malloc(w->unit.size + 1);
+    if (!item->unit)
+        return STATUS_NO_MEMORY;
+    memcpy(item->unit, w->unit.data, w->unit.size);
+    return STATUS_OK;
+}
+
 static enum status encode(struct job *job, const float *raw)
 {
     const struct nnc_node *node = node_of(job);
@@ -199,7 +213,6 @@ static enum status encode(struct job *job, const float *raw)
             node && node->elem_count == job->elem_count ? node->levels : NULL,
     };
     job->head.temporal = data.temporal != NULL;
-    w->unit.size = 0;
     enum status status =
         nnc_enc_tensor(w->enc, &job->head, &data, &item->row.sent);
     if (status)
@@ -207,12 +220,7 @@ static enum status encode(struct job *job, const float *raw)
     item->done = true;
     if (!item->row.sent.coded_size)
         item->row.fate = NNC_WRITE_SAME;
-    item->unit_size = w->unit.size;
-    item->unit = malloc(w->unit.size + 1);
-    if (!item->unit)
-        return STATUS_NO_MEMORY;
-    memcpy(item->unit, w->unit.data, w->unit.size);
-    return STATUS_OK;
+    return keep_unit(w, item);
 }
 
 /* A list of nothing. */
@@ -318,6 +326,94 @@ static void rules_of(const struct job *job, struct rd_params *rd)
     }
 }
 
+/* ---- low rank parts ---- */
+
+/* The name of the factor, in `out` of LOW_NAME_MAX + 3 bytes. */
+static const char *low_name(const struct nnc_tensor *weight, const char *ending,
+                            char *out)
+{
+    memcpy(out, weight->name, weight->name_size);
+    memcpy(out + weight->name_size, ending, sizeof(NNC_LOWRANK_G));
+    return out;
+}
+
+/* Ids behind those of the tensors, or those that the chain has. */
+static void set_low_ids(const struct job *job, struct nnc_tensor *weight)
+{
+    const struct nnc_state *state = job->params->state;
+    char name[LOW_NAME_MAX + sizeof(NNC_LOWRANK_G)];
+    const struct nnc_node *node =
+        state ? nnc_state_find(state, low_name(weight, NNC_LOWRANK_G, name))
+              : NULL;
+    weight->parameter_id =
+        (uint32_t)job->params->model->tensor_count + (uint32_t)job->item->index;
+    weight->put_node_depth = 1;
+    if (node) {
+        weight->put_node_depth = node->put_node_depth + 1;
+        weight->parameter_id = node->parameter_id;
+    }
+}
+
+/* Factors of that tensor have a chain of their own, whose names are no other
+ * tensor's; and G and H have one, or neither. */
+static bool low_names_free(const struct job *job)
+{
+    char name[LOW_NAME_MAX + sizeof(NNC_LOWRANK_G)];
+    const struct nnc_names *names = job->params->names;
+    size_t index;
+    return job->head.name_size <= LOW_NAME_MAX &&
+           !nnc_names_find(names, low_name(&job->head, NNC_LOWRANK_G, name),
+                           &index) &&
+           !nnc_names_find(names, low_name(&job->head, NNC_LOWRANK_H, name),
+                           &index);
+}
+
+static bool low_allowed(const struct job *job, const struct rd_params *rd)
+{
+    const struct nnc_write_rules *rules = &job->params->rules;
+    return rules->low_rank && rd->aim == RD_QP && job->head.rank > 1 &&
+           job->base && rules->codebook != RD_YES && !(rules->sparsity > 0) &&
+           job->elem_count == tensor_elem_count(job->tensor) &&
+           low_names_free(job);
+}
+
+/* Writes G and H where they pay and leaves what is left in the values. */
+static enum status write_low(struct job *job, const struct rd_params *rd)
+{
+    const struct nnc_write_rules *rules = &job->params->rules;
+    struct nnc_write_row *row = &job->item->row;
+    double step = qp_step(rd->qp, rd->density);
+    if (rd->dq != RD_NO)
+        step *= RD_DQ_STEP;
+    const struct rd_lowrank_params params = {
+        .values = rd->values,
+        .shape = job->head.shape,
+        .shape_rank = job->head.rank,
+        .step = step,
+        .price = (rd->lambda > 0 ? rd->lambda : RD_LAMBDA) * step * step,
+        .density = rd->density,
+        .most =
+            rules->low_rank < RD_LOWRANK_MAX ? rules->low_rank : RD_LOWRANK_MAX,
+        .exact_rank = rules->low_rank_exact,
+        .unit_bytes =
+            NNC_LOWRANK_UNIT_BYTES + 2 * (unsigned)job->head.name_size,
+    };
+    struct nnc_tensor weight = job->head;
+    struct rd_lowrank low;
+    enum status status = rd_lowrank_run(&params, &low);
+    if (!status && low.rank && !job->item->trial) {
+        set_low_ids(job, &weight);
+        status = nnc_lowrank_put(job->w->enc, &weight, &low, &row->low_size);
+    }
+    if (!status && low.rank) {
+        row->low_rank = low.rank;
+        for (size_t i = 0; i < job->elem_count; i++)
+            job->w->values[i] -= low.product[i];
+    }
+    rd_lowrank_deinit(&low);
+    return status;
+}
+
 static enum status write_quantised(struct job *job, int qp)
 {
     struct worker *w = job->w;
@@ -340,7 +436,11 @@ static enum status write_quantised(struct job *job, int qp)
         .rough = job->item->trial,
     };
     rules_of(job, &rd);
-    enum status status = rd_tensor_run(w->rd, &rd, w->levels, &result);
+    enum status status = STATUS_OK;
+    if (low_allowed(job, &rd))
+        status = write_low(job, &rd);
+    if (!status)
+        status = rd_tensor_run(w->rd, &rd, w->levels, &result);
     if (status)
         return status;
     if (result.kind == NNC_RAW_FLOAT)
@@ -351,7 +451,12 @@ static enum status write_quantised(struct job *job, int qp)
     job->head.codebook = result.codebook;
     job->item->row.square_error = result.square_error;
     job->item->row.max_error = result.max_error;
-    return job->item->trial ? STATUS_OK : encode(job, NULL);
+    if (job->item->trial)
+        return STATUS_OK;
+    status = encode(job, NULL);
+    if (job->item->row.low_size)
+        job->item->row.fate = NNC_WRITE_SENT;
+    return status;
 }
 
 static enum status write_floats(struct job *job, int qp)
@@ -413,6 +518,8 @@ static enum status write_item(struct writing *writing, struct worker *w,
         .name = params->names->name[item->index],
     };
     const char *why = why_not(job.tensor);
+    if (!item->trial)
+        w->unit.size = 0;
     if (item->trial &&
         (why || job.tensor->rank < 2 || (params->base && !job.base) ||
          nnc_element_carry(job.tensor->dtype) != NNC_CARRY_FLOATS))

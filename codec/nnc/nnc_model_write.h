@@ -77,6 +77,12 @@ struct nnc_write_rules {
     uint8_t profile; /* 1 is usual; 0 without base only */
     uint8_t scan_order;
     uint32_t device_id;
+    /* Differences of two or more dimensions may have a low rank part of so many
+     * components (nnc_lowrank.h), as many as pay; exact: of just so many.
+     * 0: none. Only where a step is shared (ERROR, QP), without sparsity and
+     * without codebooks asked for; NNCodec does not read such streams. */
+    unsigned low_rank;
+    bool low_rank_exact;
     struct nnc_enc_rules enc;
 };
 
@@ -95,6 +101,8 @@ struct nnc_write_row {
     struct nnc_tensor sent; /* SENT: as of nnc_enc_tensor; no pointer in it but
                                name counts */
     bool lattice;           /* sent exactly as integers of a lattice */
+    unsigned low_rank;      /* components of G and H; 0: none */
+    uint64_t low_size;      /* bytes of that unit, not in sent.coded_size */
     double square_error;    /* of what was sent of it, and of SAME */
     double square_value;
     double max_error;

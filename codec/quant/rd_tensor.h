@@ -44,6 +44,8 @@
 /* The usual price of a bit, in squared steps. */
 #define RD_LAMBDA      0.14
 #define RD_LAMBDA_FINE 0.04
+/* The uniform quantiser's step that is like one of dependent quantisation. */
+#define RD_DQ_STEP 1.68179283
 /* Share of its root mean square that the error of a vector may have. */
 #define RD_VECTOR_SHARE 0.05
 

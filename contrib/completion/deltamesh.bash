@@ -4,7 +4,7 @@ _deltamesh_nnc_rules() {
     echo --base --prev --error --qp --step --bits --max-error --vector-error \
         --vector-qp --dq --no-dq --codebook --no-codebook --row-skip \
         --no-row-skip --tca --no-tca --sparsity --scan --lambda --density \
-        --profile --device --lattice
+        --profile --device --lattice --low-rank
 }
 
 _deltamesh_options() {
@@ -65,7 +65,7 @@ _deltamesh() {
         --parent | --address | --check | --check-min | --check-timeout | \
         --error | --qp | --step | --bits | --max-error | --vector-error | \
         --vector-qp | --sparsity | --scan | --lambda | --density | \
-        --profile | --device)
+        --profile | --device | --low-rank)
         return
         ;;
     esac

@@ -85,4 +85,5 @@ for verb in export nnc
     complete -c deltamesh -n $when -l profile -x -a '0 1'
     complete -c deltamesh -n $when -l device -x
     complete -c deltamesh -n $when -l lattice
+    complete -c deltamesh -n $when -l low-rank -x -a 'auto off'
 end
