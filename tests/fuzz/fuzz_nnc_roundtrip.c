@@ -1,9 +1,11 @@
 /* Any integers must come back, whatever the settings. Seven bytes choose them:
  * kind and flags, scan and unary length, rules of the writer, rows, columns,
  * scale of the integers, of the codebook. The rest are integers, repeated as
- * often as needed; an incremental stream comes after another one. */
+ * often as needed; an incremental stream comes after another one. The same
+ * integers then are both factors of a weight. */
 #include "codec/nnc/nnc_dec.h"
 #include "codec/nnc/nnc_enc.h"
+#include "codec/nnc/nnc_lowrank.h"
 #include "tests/support/level_make.h"
 
 #include <stdlib.h>
@@ -168,6 +170,57 @@ static void round_trip(struct trip *t)
     writer_deinit(&wr);
 }
 
+static void require_factors(const struct trip *t, struct bytes stream,
+                            const struct rd_lowrank *low)
+{
+    struct source in = source_of_bytes(stream);
+    struct nnc_dec_params params = {.in = &in};
+    size_t bytes = low->rows * low->rank * sizeof t->levels[0];
+    const struct nnc_tensor *got;
+    struct nnc_dec *dec;
+    float row[256];
+    require(!nnc_dec_new(&params, &dec));
+    require(!nnc_dec_next(dec, &got) && got && got->part == NNC_G &&
+            got->qp == low->g_qp);
+    require(!memcmp(nnc_dec_levels(dec), low->g, bytes));
+    require(!nnc_dec_next(dec, &got) && got && got->part == NNC_H &&
+            got->qp == low->h_qp);
+    require(!memcmp(nnc_dec_levels(dec), low->h, bytes));
+    require(nnc_dec_product(dec)->elem_count == low->rows * low->columns);
+    nnc_dec_product_values(dec, 0, low->columns, row);
+    require(!nnc_dec_next(dec, &got) && !got);
+    nnc_dec_free(dec);
+}
+
+/* A square weight of the integers and themselves. */
+static void factors_round_trip(struct trip *t)
+{
+    struct nnc_tensor weight = t->tensor;
+    struct rd_lowrank low = {.rank = (unsigned)weight.shape[1],
+                             .rows = (size_t)weight.shape[0],
+                             .columns = (size_t)weight.shape[0],
+                             .g_qp = weight.qp,
+                             .h_qp = -weight.qp / 2,
+                             .g = t->levels,
+                             .h = t->levels};
+    struct nnc_enc *enc;
+    struct writer wr;
+    uint64_t size;
+    if (!low.rows || weight.kind != NNC_UNIFORM)
+        return;
+    weight.shape[1] = weight.shape[0];
+    weight.qp_density = t->params.qp_density;
+    writer_init_heap(&wr, STREAM_MAX);
+    t->params.out = &wr;
+    require(!nnc_enc_new(&t->params, &enc));
+    require(!nnc_lowrank_put(enc, &weight, &low, &size));
+    require(!nnc_enc_finish(enc));
+    if (size)
+        require_factors(t, writer_view(&wr), &low);
+    nnc_enc_free(enc);
+    writer_deinit(&wr);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < HEAD_BYTES)
@@ -185,6 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!t->params.incremental)
             break;
     }
+    factors_round_trip(t);
     nnc_state_free(t->state);
     free(t);
     return 0;
