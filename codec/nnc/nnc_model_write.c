@@ -19,7 +19,8 @@
 /* Longer names have no low rank part. */
 #define LOW_NAME_MAX 4096u
 /* Of tensors of two or more dimensions, so many elements are tried: where an
- * error was asked for, and where none was. */
+ * error was asked for or there are low rank parts, which a few rows tell little
+ * of, and where neither was. */
 #define TRIAL_ELEMS       0x1p22
 #define TRIAL_ELEMS_USUAL 0x1p18
 
@@ -373,7 +374,6 @@ static bool low_allowed(const struct job *job, const struct rd_params *rd)
     const struct nnc_write_rules *rules = &job->params->rules;
     return rules->low_rank && rd->aim == RD_QP && job->head.rank > 1 &&
            job->base && rules->codebook != RD_YES && !(rules->sparsity > 0) &&
-           job->elem_count == tensor_elem_count(job->tensor) &&
            low_names_free(job);
 }
 
@@ -706,7 +706,8 @@ static enum status search_step(struct writing *writing, double share,
     int first = low;
     enum status status = STATUS_OK;
     writing->trial_share =
-        (rules->value > 0 ? TRIAL_ELEMS : TRIAL_ELEMS_USUAL) /
+        (rules->value > 0 || rules->low_rank ? TRIAL_ELEMS
+                                             : TRIAL_ELEMS_USUAL) /
         (count_elements(writing) + 1);
     for (int i = 0; !status && high - low > 1 && (i < TRIES || low == first);
          i++) {
