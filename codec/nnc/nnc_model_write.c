@@ -57,6 +57,7 @@ struct writing {
     struct item *items; /* of the batch */
     size_t item_count;
     atomic_size_t next;
+    uint8_t *low_near;  /* a byte a tensor */
     bool raws;          /* this is the end: raw tensors only */
     bool trial;         /* errors are wanted only, and these are their sums */
     double trial_share; /* of the elements that are looked at for them */
@@ -71,7 +72,8 @@ struct job {
     const struct tensor *tensor;
     const struct tensor *base; /* NULL: sent whole */
     size_t elem_count;
-    uint64_t skip; /* bytes of the tensor before those looked at */
+    uint8_t *low_near; /* 1 + the rank last found for it */
+    uint64_t skip;     /* bytes of the tensor before those looked at */
     struct nnc_tensor head;
 };
 
@@ -395,12 +397,15 @@ static enum status write_low(struct job *job, const struct rd_params *rd)
         .most =
             rules->low_rank < RD_LOWRANK_MAX ? rules->low_rank : RD_LOWRANK_MAX,
         .exact_rank = rules->low_rank_exact,
+        .near = *job->low_near,
         .unit_bytes =
             NNC_LOWRANK_UNIT_BYTES + 2 * (unsigned)job->head.name_size,
     };
     struct nnc_tensor weight = job->head;
     struct rd_lowrank low;
     enum status status = rd_lowrank_run(&params, &low);
+    if (!status)
+        *job->low_near = (uint8_t)(1 + low.rank);
     if (!status && low.rank && !job->item->trial) {
         set_low_ids(job, &weight);
         status = nnc_lowrank_put(job->w->enc, &weight, &low, &row->low_size);
@@ -512,6 +517,7 @@ static enum status write_item(struct writing *writing, struct worker *w,
         .item = item,
         .tensor = &params->model->tensors[item->index],
         .base = nnc_step_base(params, item->index),
+        .low_near = &writing->low_near[item->index],
     };
     item->row = (struct nnc_write_row){
         .tensor = job.tensor,
@@ -749,8 +755,10 @@ static enum status write_all(struct writing *writing)
     const struct nnc_write_params *params = writing->params;
     uint8_t *raw = calloc(params->model->tensor_count + 1, 1);
     writing->items = calloc(NNC_WRITE_BATCH, sizeof(*writing->items));
-    enum status status =
-        raw && writing->items ? find_step(writing, raw) : STATUS_NO_MEMORY;
+    writing->low_near = calloc(params->model->tensor_count + 1, 1);
+    enum status status = raw && writing->items && writing->low_near
+                             ? find_step(writing, raw)
+                             : STATUS_NO_MEMORY;
     if (!status) /* every encoder's start is the stream's */
         status = params->put(params->put_ctx,
                              writer_view(&writing->workers[0].unit));
@@ -760,6 +768,7 @@ static enum status write_all(struct writing *writing)
     if (!status)
         status = write_tensors(writing, raw);
     free(writing->items);
+    free(writing->low_near);
     free(raw);
     return status;
 }

@@ -169,6 +169,16 @@ static enum status try_rank(struct search *s, unsigned rank, bool *better)
     return status;
 }
 
+/* Whether the rank is worth a look: half to twice the one before, 1 and 2 where
+ * there was none. */
+static bool is_near(const struct rd_lowrank_params *p, unsigned rank)
+{
+    unsigned before = p->near ? p->near - 1 : 0;
+    if (!p->near || p->exact_rank)
+        return true;
+    return before ? 2 * rank >= before && rank <= 2 * before : rank <= 2;
+}
+
 static enum status try_ranks(struct search *s)
 {
     unsigned count = s->basis.count, worse = 0;
@@ -179,6 +189,8 @@ static enum status try_ranks(struct search *s)
     for (size_t i = 0; !status && i < RANK_COUNT && worse < PATIENCE; i++) {
         if (ranks[i] > count)
             break;
+        if (!is_near(s->params, ranks[i]))
+            continue;
         status = try_rank(s, ranks[i], &better);
         worse = better ? 0 : worse + 1;
     }
@@ -220,6 +232,8 @@ enum status rd_lowrank_run(const struct rd_lowrank_params *params,
         return STATUS_OK;
     s.count = out->rows * out->columns;
     unsigned most = quantize_rank_limit(out->rows, out->columns, params->most);
+    while (most > 1 && !is_near(params, most))
+        most--;
     enum status status = most ? search_run(&s, most) : STATUS_OK;
     quantize_basis_deinit(&s.basis);
     free(s.product);

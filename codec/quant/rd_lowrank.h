@@ -31,6 +31,9 @@ struct rd_lowrank_params {
     unsigned most;   /* components, 1 .. RD_LOWRANK_MAX */
     bool exact_rank; /* most of them if the tensor has so many */
     bool alone;      /* nothing will carry what is left */
+    /* 1 + the rank found at a step not far from this one: only those near it
+     * are tried, which is faster. 0: not known. */
+    unsigned near;
     unsigned unit_bytes; /* what a unit costs besides its numbers */
 };
 
