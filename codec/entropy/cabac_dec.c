@@ -12,7 +12,7 @@ enum status cabac_dec_finish(struct cabac_dec *dec)
     uint64_t used = 8 * loaded - (uint64_t)dec->bits;
     if (used > 8 * size)
         return STATUS_TRUNCATED;
-    if (!stop || (used + 7) / 8 != size)
+    if (!stop || dec->outside || (used + 7) / 8 != size)
         return STATUS_CORRUPT;
     /* The last bit used is the stop bit, below it is padding. */
     unsigned stop_bit = 1u << (8 * size - used);

@@ -20,8 +20,9 @@
 #include "codec/base/status.h"
 #include "codec/entropy/cabac_ctx.h"
 
-/* Bits that cabac_dec_fill makes sure of: two bins take at most 7 each. */
-#define CABAC_DEC_FILL 16
+/* Bits that a bin takes at most, and that cabac_dec_fill makes sure of. */
+#define CABAC_DEC_BIN  7
+#define CABAC_DEC_FILL (3 * CABAC_DEC_BIN)
 
 struct cabac_dec {
     uint64_t value; /* offset << bits | lookahead */
@@ -29,6 +30,7 @@ struct cabac_dec {
     int32_t bits;   /* of lookahead */
     const uint8_t *pos, *start, *end;
     uint64_t past; /* bytes of zeros read past the end */
+    bool outside;  /* an offset was not below the range */
 };
 
 /* The next four bytes, the first in the highest place, with zeros past the
@@ -58,14 +60,30 @@ static inline void cabac_dec_fill(struct cabac_dec *dec)
     }
 }
 
+/* Keeps the offset below the range, on which all else relies (value does not
+ * grow then, however many bins follow): no encoder lets it start elsewhere, and
+ * cabac_dec_finish refuses a codeword that does. */
+static inline void cabac_dec_confine(struct cabac_dec *dec)
+{
+    uint64_t bound = (uint64_t)dec->range << dec->bits;
+    if (dec->value >= bound) {
+        dec->value = bound - 1;
+        dec->outside = true;
+    }
+}
+
 /* bytes are borrowed as long as the decoder is used. */
 static inline void cabac_dec_init(struct cabac_dec *dec, struct bytes bytes)
 {
     static const uint8_t nothing[1];
     const uint8_t *start = bytes.size ? bytes.data : nothing;
-    *dec = (struct cabac_dec){0,     CABAC_RANGE_START,  -9, start,
-                              start, start + bytes.size, 0};
+    *dec = (struct cabac_dec){.range = CABAC_RANGE_START,
+                              .bits = -9,
+                              .pos = start,
+                              .start = start,
+                              .end = start + bytes.size};
     cabac_dec_fill(dec);
+    cabac_dec_confine(dec);
 }
 
 /* Whether bits past the end were used, beyond what lookahead explains. */
@@ -124,13 +142,15 @@ static inline uint32_t cabac_dec_bypass(struct cabac_dec *dec, unsigned count)
 static inline void cabac_dec_range_reset(struct cabac_dec *dec)
 {
     dec->range = CABAC_RANGE_RESET;
+    cabac_dec_confine(dec);
 }
 
 /* Reads the terminate bin and sees to it that the codeword ends where it
  * must: stop bit, zeros up to the byte's end, no byte more.
  *
  * STATUS_TRUNCATED  it is longer than the bytes
- * STATUS_CORRUPT    it ends elsewhere */
+ * STATUS_CORRUPT    it ends elsewhere, or an offset was not below the range at
+ *                   its start or at a range reset */
 enum status cabac_dec_finish(struct cabac_dec *dec) MUST_CHECK;
 
 #endif

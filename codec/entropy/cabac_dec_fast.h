@@ -90,36 +90,67 @@ cabac_dec_halve(const struct cabac_dec *dec, uint64_t rows)
     return halves;
 }
 
-/* As cabac_dec_bin; rows are those of ctx. */
+/* Goes on with the lower part of the range, which is at least half of it where
+ * its bin is the likely one: one shift is enough. */
+static ALWAYS_INLINE void cabac_dec_take_lower(struct cabac_dec *dec,
+                                               uint32_t lower)
+{
+    uint32_t shift = lower >> 8 ^ 1;
+    dec->range = lower << shift;
+    dec->bits -= (int32_t)shift;
+}
+
+/* Goes on with the upper part; above is what of the value lies in it. */
+static ALWAYS_INLINE void cabac_dec_take_upper(struct cabac_dec *dec,
+                                               uint32_t upper, uint64_t above)
+{
+    int shift = 8 - (31 ^ __builtin_clz(upper));
+    dec->range = upper << shift;
+    dec->bits -= shift;
+    dec->value = above;
+}
+
+/* As cabac_dec_bin; rows are those of ctx. At least CABAC_DEC_BIN bits of
+ * lookahead are left. */
+static ALWAYS_INLINE bool
+cabac_dec_ready_bin(struct cabac_dec *dec, struct cabac_dec_ctx *ctx,
+                    uint64_t rows, const struct cabac_dec_moves *moves)
+{
+    uint32_t upper = (uint8_t)(rows >> (dec->range >> 2 & 56));
+    uint32_t lower = dec->range - upper;
+    int64_t above = (int64_t)(dec->value - ((uint64_t)lower << dec->bits));
+    int64_t state = (int64_t)ctx->slow + ctx->fast;
+    if ((above ^ state) < 0) { /* the likely bin, below, is 1; or neither */
+        if (state >= 0)
+            cabac_dec_take_lower(dec, lower);
+        else
+            cabac_dec_take_upper(dec, upper, (uint64_t)above);
+        cabac_dec_ctx_move(ctx, moves, 1);
+        return true;
+    }
+    if (state >= 0)
+        cabac_dec_take_upper(dec, upper, (uint64_t)above);
+    else
+        cabac_dec_take_lower(dec, lower);
+    cabac_dec_ctx_move(ctx, moves, 0);
+    return false;
+}
+
+/* The same with whatever lookahead. */
 static ALWAYS_INLINE bool
 cabac_dec_fast_bin(struct cabac_dec *dec, struct cabac_dec_ctx *ctx,
                    uint64_t rows, const struct cabac_dec_moves *moves)
 {
     cabac_dec_fill(dec);
-    struct cabac_dec_halves halves = cabac_dec_halve(dec, rows);
-    int64_t above = (int64_t)(dec->value - halves.bound);
-    int64_t state = (int64_t)ctx->slow + ctx->fast;
-    bool likely_1 = state >= 0;
-    if ((above ^ state) < 0) { /* the likely bin, below, is 1; or neither */
-        dec->range = likely_1 ? halves.lower : halves.upper;
-        dec->bits -= likely_1 ? halves.lower_shift : halves.upper_shift;
-        dec->value = likely_1 ? dec->value : (uint64_t)above;
-        cabac_dec_ctx_move(ctx, moves, 1);
-        return true;
-    }
-    dec->range = likely_1 ? halves.upper : halves.lower;
-    dec->bits -= likely_1 ? halves.upper_shift : halves.lower_shift;
-    dec->value = likely_1 ? (uint64_t)above : dec->value;
-    cabac_dec_ctx_move(ctx, moves, 0);
-    return false;
+    return cabac_dec_ready_bin(dec, ctx, rows, moves);
 }
 
-/* The same without a branch, for bins as likely as not. */
+/* The same without a branch, for bins as likely as not; with the lookahead of
+ * cabac_dec_ready_bin. */
 static ALWAYS_INLINE unsigned
 cabac_dec_even_bin(struct cabac_dec *dec, struct cabac_dec_ctx *ctx,
                    const struct cabac_dec_moves *moves)
 {
-    cabac_dec_fill(dec);
     struct cabac_dec_halves halves = cabac_dec_halve(dec, ctx->rows);
     int64_t above = (int64_t)(dec->value - halves.bound);
     uint64_t below = (uint64_t)(above >> 63); /* all ones, or 0 */

@@ -235,7 +235,9 @@ INLINE uint32_t read_unary(struct cabac_dec *engine, struct levels_dec *dec,
                            unsigned unary, uint32_t top, struct fork *fork)
 {
     for (unsigned flag = 0; flag < unary; flag++) {
-        if (!cabac_dec_fast_bin(engine, greater, rows, &dec->moves))
+        if (flag)
+            cabac_dec_fill(engine);
+        if (!cabac_dec_ready_bin(engine, greater, rows, &dec->moves))
             return flag + 1;
         greater += 2;
         rows = greater->rows;
@@ -254,7 +256,9 @@ INLINE uint32_t read_unary_temporal(struct cabac_dec *engine,
     struct cabac_dec_ctx *greater = dec->ctx + ctx_greater_temporal(unary);
     for (unsigned flag = 0; flag < unary; flag++) {
         struct cabac_dec_ctx *ctx = greater + (reach < flag);
-        if (!cabac_dec_fast_bin(engine, ctx, ctx->rows, &dec->moves))
+        if (flag)
+            cabac_dec_fill(engine);
+        if (!cabac_dec_ready_bin(engine, ctx, ctx->rows, &dec->moves))
             return flag + 1;
         greater += 2;
         fork_turn(fork);

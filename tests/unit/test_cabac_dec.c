@@ -69,6 +69,7 @@ static void fast_bins_are_the_plain_ones(void **state)
     for (unsigned i = 0; !cabac_dec_overrun(&plain); i++) {
         struct cabac_dec_ctx *ctx = &fast_ctx[i % 9];
         unsigned bin = cabac_dec_bin(&plain, &plain_ctx[i % 9]);
+        cabac_dec_fill(&fast);
         unsigned same = i % 4
                             ? cabac_dec_fast_bin(&fast, ctx, ctx->rows, &moves)
                             : cabac_dec_even_bin(&fast, ctx, &moves);
@@ -98,6 +99,7 @@ static void an_empty_codeword_is_two_bytes(void **state)
         {{0xfe, 0x81}, 2, STATUS_CORRUPT},    /* padding */
         {{0xfe, 0x00}, 2, STATUS_CORRUPT},    /* no stop bit */
         {{0x7e, 0x80}, 2, STATUS_CORRUPT},    /* no end here */
+        {{0xff, 0x80}, 2, STATUS_CORRUPT},    /* beyond the range */
         {{0xfe, 0x80, 0}, 3, STATUS_CORRUPT}, /* a byte more */
         {{0xfe}, 1, STATUS_TRUNCATED},
         {{0}, 0, STATUS_TRUNCATED},
@@ -109,6 +111,28 @@ static void an_empty_codeword_is_two_bytes(void **state)
         cabac_dec_init(&dec, bytes_of(cases[i].bytes, cases[i].size));
         assert_int_equal(cabac_dec_finish(&dec), cases[i].status);
     }
+}
+
+/* Offset 510, of which the first range has 510 values; and after a range reset
+ * offset 257 of 256: the bins that follow are defined, the end is refused. */
+static void an_offset_outside_of_the_range_is_refused(void **state)
+{
+    (void)state;
+    static const uint8_t all[4] = {0xff, 0, 0, 0};
+    static const uint8_t half[4] = {0x80, 0x80, 0, 0x80};
+    struct cabac_dec dec;
+    cabac_dec_init(&dec, bytes_of(all, sizeof(all)));
+    assert_true(dec.value < (uint64_t)dec.range << dec.bits);
+    cabac_dec_init(&dec, bytes_of(half, sizeof(half)));
+    assert_true(dec.value >= (uint64_t)CABAC_RANGE_RESET << dec.bits);
+    cabac_dec_range_reset(&dec);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(dec.value < (uint64_t)dec.range << dec.bits);
+        cabac_dec_bypass(&dec, 1);
+    }
+    cabac_dec_init(&dec, bytes_of(half, 2));
+    cabac_dec_range_reset(&dec);
+    assert_int_equal(cabac_dec_finish(&dec), STATUS_CORRUPT);
 }
 
 static void zeros_follow_the_end_and_are_counted(void **state)
@@ -129,6 +153,7 @@ int main(void)
         cmocka_unit_test(moves_are_those_of_the_formula),
         cmocka_unit_test(fast_bins_are_the_plain_ones),
         cmocka_unit_test(an_empty_codeword_is_two_bytes),
+        cmocka_unit_test(an_offset_outside_of_the_range_is_refused),
         cmocka_unit_test(zeros_follow_the_end_and_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
