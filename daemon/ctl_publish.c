@@ -275,6 +275,10 @@ static int quantize_files(struct publish *p)
     for (size_t i = 0; i < p->file_count; i++)
         if (!name_is_path(bytes_of_text(p->names[i])))
             return CTL_OK; /* the daemon will refuse it, with its reason */
+    if (!p->ring.count)    /* before checks that may take hours */
+        return ctl_fail("publish", CTL_REFUSED,
+                        "no key of a publisher here; say where it is with "
+                        "--key FILE");
     if (json_object_size(p->meta) + QUANTIZE_META_MAX > LIMIT_MANIFEST_META)
         return ctl_fail("publish", CTL_USAGE,
                         "at most %u --meta go with --quantize, which adds some",

@@ -286,6 +286,20 @@ def check_check(tap, lab):
            done.stderr + done.stdout)
 
 
+def check_keys(tap, lab):
+    """Who cannot sign is told before the candidates are made."""
+    ran = os.path.join(lab.dir, "ran")
+    path = write(lab, "m.safetensors", Model(11).bytes())
+    done = subprocess.run(
+        [os.path.join(lab.bin, "deltamesh"), "publish", "q/k", path, "--control",
+         lab.nodes[0].control, "--quantize", "auto", "--check",
+         f"touch {ran}; test -e {{}}"], capture_output=True, text=True,
+        env=dict(os.environ, XDG_CONFIG_HOME=os.path.join(lab.dir, "nothing")),
+        check=False, timeout=60)
+    tap.refused(done, 5, "--key", "no key: refused")
+    tap.ok(not os.path.exists(ran), "before any check runs")
+
+
 def check_exact(tap, lab):
     """What cannot be quantised is judged as well."""
     node = lab.nodes[0]
@@ -569,6 +583,7 @@ def main():
             check_rules(tap, lab)
             check_usage(tap, lab)
             check_check(tap, lab)
+            check_keys(tap, lab)
             check_exact(tap, lab)
             check_folder(tap, lab)
             check_formats(tap, lab)
