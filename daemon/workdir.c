@@ -47,7 +47,8 @@ static void guard_run(const struct workdir *dir, int in)
     pid_t group = 0, next;
     guard_ignore();
     guard_detach();
-    for (;;) {
+    ssize_t put = send(in, "", 1, MSG_NOSIGNAL); /* from now on it guards */
+    while (put == 1) {
         ssize_t got = read(in, &next, sizeof(next));
         if (got == (ssize_t)sizeof(next))
             group = next;
@@ -114,6 +115,18 @@ static enum status workdir_name(struct workdir *dir, struct diag *diag)
     return STATUS_OK;
 }
 
+/* It ignores signals and has left our group: before, what ends us would end it
+ * as well. */
+static bool guard_ready(int line)
+{
+    char byte;
+    ssize_t got;
+    do
+        got = read(line, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    return got == 1;
+}
+
 static enum status workdir_guard(struct workdir *dir, struct diag *diag)
 {
     int fds[2];
@@ -127,9 +140,12 @@ static enum status workdir_guard(struct workdir *dir, struct diag *diag)
     }
     int err = errno;
     close(fds[0]);
-    return dir->guard > 0
+    if (dir->guard < 0)
+        return diag_fail(diag, STATUS_IO, "fork: %s", strerror(err));
+    return guard_ready(dir->line)
                ? STATUS_OK
-               : diag_fail(diag, STATUS_IO, "fork: %s", strerror(err));
+               : diag_fail(diag, STATUS_IO, "the guard of %.120s ended",
+                           dir->path);
 }
 
 enum status workdir_open(struct workdir *dir, bool plain, struct diag *diag)
