@@ -170,7 +170,7 @@ static void note_group(void *ctx, pid_t group)
 static bool group_is_gone(pid_t group)
 {
     const struct timespec pause = {0, 10 * 1000 * 1000};
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 3000; i++) {
         if (kill(-group, 0) && errno == ESRCH)
             return true;
         nanosleep(&pause, NULL);
