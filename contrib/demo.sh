@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing, builds, starts three daemons on loopback in a
-# scratch folder, publishes real versions of two models on the first, and shows
-# that all three hold the same bytes and what each step cost.
+# scratch folder, publishes real versions of two models on the first, the last of
+# them quantised, and shows that all three hold the same bytes and what each step
+# cost.
 set -eu
 cd "$(dirname "$0")/.."
 . contrib/packages.sh
@@ -10,7 +11,7 @@ need $PACKAGES_BUILD
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-say "Building"
+say "Building: a few minutes, told in build-demo/build.log"
 mkdir -p build-demo
 [ -x configure ] || autoreconf -fi >build-demo/autoreconf.log 2>&1 || {
     cat build-demo/autoreconf.log
@@ -85,20 +86,26 @@ on c join "$scratch/invite" --timeout 30
 
 table=$scratch/table
 printf 'step\tfile\tsent by a\tof two files\ttime\n' >"$table"
-# publish MODEL FILE: one step, measured
+# publish MODEL FILE [OPTION...]: one step, measured
 publish() {
+    model=$1
+    file=$2
+    shift 2
+    name=$(basename "$file")
     before=$(on a peers --json | number bytes_out)
     start=$(date +%s%N)
-    on a publish "$1" "$2" --wait=3 --timeout 60
+    on a publish "$model" "$file" "$@" --wait=3 --timeout 60
     end=$(date +%s%N)
     after=$(on a peers --json | number bytes_out)
-    size=$(wc -c <"$2")
-    printf '%s\t%d\t%d\t%s %%\t%s s\n' "$1 $(basename "$2" .safetensors)" \
+    size=$(wc -c <"$file")
+    printf '%s\t%d\t%d\t%s %%\t%s s\n' "$model ${name%.safetensors}${*:+, quantised}" \
         "$size" $((after - before)) \
         "$(awk "BEGIN { printf \"%.1f\", 100 * ($after - $before) / (2 * $size) }")" \
         "$(awk "BEGIN { printf \"%.2f\", ($end - $start) / 1e9 }")" >>"$table"
+    # A quantised version is near the file, and the same everywhere.
+    [ $# -eq 0 ] || file=$scratch/a/state/models/$model/current/$name
     for node in a b c; do
-        cmp "$2" "$scratch/$node/state/models/$1/current/$(basename "$2")"
+        cmp "$file" "$scratch/$node/state/models/$model/current/$name"
     done
     echo "identical on a, b and c, bit for bit"
 }
@@ -106,16 +113,19 @@ for version in h0 h1 h3; do
     say "Publishing $version: a classifier's head is retrained"
     publish cameras/digits tests/data/headonly/$version.safetensors
 done
-for version in global-r00 global-r01 global-r02; do
+for version in global-r00 global-r01; do
     say "Publishing $version: a round of federated training"
     publish federated/mnist tests/data/federated/$version.safetensors
 done
+say "Publishing global-r02: the next round, near it instead of equal"
+publish federated/mnist tests/data/federated/global-r02.safetensors \
+    --quantize auto
 
 say "What each node runs, as node c sees it"
 on c fleet
 say "What node b holds"
 on b versions
 say "What each step cost: bytes that node a sent, for both others together"
-awk -F '\t' '{ printf "%-30s %10s %10s %14s %8s\n", $1, $2, $3, $4, $5 }' \
+awk -F '\t' '{ printf "%-38s %10s %10s %14s %8s\n", $1, $2, $3, $4, $5 }' \
     "$table"
 say "All versions arrived and are identical. Cleaning up."
