@@ -60,7 +60,7 @@ int ctl_fail(const char *verb, int exit, const char *fmt, ...)
 
 void ctl_begin(struct ctl *ctl, char **argv, const char *usage)
 {
-    *ctl = (struct ctl){.verb = argv[0], .usage = usage};
+    *ctl = (struct ctl){.verb = argv[0], .argv = argv, .usage = usage};
     ctl->tty = isatty(STDERR_FILENO);
     opterr = 0;
     optind = 1;
@@ -72,10 +72,27 @@ void ctl_end(struct ctl *ctl)
     ctl->client = NULL;
 }
 
+/* getopt_long forgets optarg with each call: while it is there, the option it
+ * belongs to is the one that is looked at. */
 int ctl_misused(const struct ctl *ctl)
 {
-    fprintf(stderr, "deltamesh %s: the arguments do not fit\n%s", ctl->verb,
-            ctl->usage);
+    const char *last = ctl->argv[optind - 1];
+    if (!optarg)
+        ctl_fail(ctl->verb, CTL_USAGE, "the arguments do not fit");
+    else if (optarg == last)
+        ctl_fail(ctl->verb, CTL_USAGE, "%s %s does not fit",
+                 ctl->argv[optind - 2], last);
+    else
+        ctl_fail(ctl->verb, CTL_USAGE, "%s does not fit", last);
+    fputs(ctl->usage, stderr);
+    return CTL_USAGE;
+}
+
+static int unknown_option(const struct ctl *ctl)
+{
+    ctl_fail(ctl->verb, CTL_USAGE, "%s: no such option, or not all of it",
+             ctl->argv[optind - 1]);
+    fputs(ctl->usage, stderr);
     return CTL_USAGE;
 }
 
@@ -101,7 +118,7 @@ bool ctl_option(struct ctl *ctl, int option, int *exit)
         *exit = CTL_OK;
         return false;
     default:
-        *exit = ctl_misused(ctl);
+        *exit = option == '?' ? unknown_option(ctl) : ctl_misused(ctl);
         return false;
     }
 }

@@ -50,6 +50,7 @@ struct varlink_client;
 
 struct ctl {
     const char *verb;
+    char **argv;         /* of the verb */
     const char *usage;   /* one line or more, for --help and mistakes */
     const char *control; /* --control, or NULL */
     bool json;
@@ -69,7 +70,8 @@ bool ctl_count(const char *text, long *out);
  * return *exit. */
 bool ctl_option(struct ctl *ctl, int option, int *exit);
 
-/* The usage on standard error; CTL_USAGE. */
+/* What does not fit, as far as it is known, and the usage on standard error;
+ * CTL_USAGE. */
 int ctl_misused(const struct ctl *ctl);
 
 /* For verbs that take common options only and between min and max words.

@@ -57,7 +57,13 @@ def check_alone(tap, lab):
     tap.refused(node.run("join", "/nonexistent", check=False), 8, "/nonexistent",
                 "an invite file that is not there")
     done = node.run("status", "--no-such-option", check=False)
-    tap.ok(done.returncode == 2 and "usage:" in done.stderr, "a wrong option")
+    tap.ok(done.returncode == 2 and "usage:" in done.stderr and
+           "--no-such-option" in done.stderr, "a wrong option is named")
+    for args, word in ((["publish", "m", "f", "--quantize", "much"], "--quantize much"),
+                       (["diff", "--threads=x", "f", "-o", "u"], "--threads=x")):
+        done = node.run(*args, check=False)
+        tap.ok(done.returncode == 2 and f" {word}" in done.stderr.split("\n")[0],
+               " ".join(args) + ": the first line names it", done.stderr)
     other = dict(os.environ, DELTAMESH_CONTROL="/nonexistent/control")
     done = subprocess.run([os.path.join(lab.bin, "deltamesh"), "status"], env=other,
                           capture_output=True, text=True)
