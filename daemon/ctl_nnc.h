@@ -71,7 +71,7 @@ struct ctl_nnc_rules {
     struct nnc_write_rules rules;
     double step;          /* of --step; 0: not given */
     unsigned steps_given; /* of the options of which one may be */
-    bool has_lambda, has_low_rank;
+    bool has_lambda;
     bool exports; /* defaults of export: lattices, a fine step */
 };
 

@@ -133,8 +133,8 @@ enum status ctl_nnc_encode_file(struct ctl_nnc_encode *encode)
                  e.odd_names);
     if (!status && encode->low_rank)
         ctl_fail(encode->ctl->verb, CTL_OK,
-                 "note: %llu tensors have a low rank part, which NNCodec does "
-                 "not read; --low-rank off leaves them out",
+                 "note: %llu tensors have a low rank part, which other "
+                 "software does not read",
                  (unsigned long long)encode->low_rank);
     return status;
 }

@@ -28,13 +28,10 @@ const char ctl_nnc_rules_usage[] =
     "  --lambda L        error that a bit is worth, in squared steps; default "
     "0.14\n"
     "  --lattice         integers of a lattice the tensors lie on, exactly\n"
-    "  --low-rank auto|off|N  G and H (and levels of what they leave) for "
-    "differences,\n"
-    "                    where that costs less, or of N components; NNCodec "
-    "does not\n"
-    "                    read them. nnc encode: auto over a base with --error "
-    "or --qp;\n"
-    "                    export: off\n"
+    "  --low-rank auto|off|N  differences as G and H, and levels of what they\n"
+    "                    leave, where that costs less, or of N components; "
+    "default\n"
+    "                    off, since other software does not read such streams\n"
     "  --row-skip, --no-row-skip, --tca, --no-tca; default: as it costs\n"
     "  --scan N (0-4), --density N (0-7; 2), --profile 0|1, --device N\n";
 
@@ -142,7 +139,6 @@ static bool flag_option(struct nnc_write_rules *rules, int option)
 static bool low_rank_option(struct ctl_nnc_rules *r, const char *value)
 {
     struct nnc_write_rules *rules = &r->rules;
-    r->has_low_rank = true;
     rules->low_rank_exact = false;
     rules->low_rank = RD_LOWRANK_MAX;
     if (!strcmp(value, "auto"))
@@ -203,10 +199,18 @@ static bool qp_fits(const struct nnc_write_rules *rules, double qp)
     return qp >= qp_min(rules->density) && qp <= qp_max(rules->density);
 }
 
-static bool low_rank_fits(const struct nnc_write_rules *rules)
+static bool low_rank_fits(const struct ctl_nnc_rules *r, bool has_base,
+                          struct diag *diag)
 {
-    return (rules->step == NNC_STEP_ERROR || rules->step == NNC_STEP_QP) &&
-           rules->codebook != RD_YES && !(rules->sparsity > 0);
+    const struct nnc_write_rules *rules = &r->rules;
+    bool fits = (rules->step == NNC_STEP_ERROR || rules->step == NNC_STEP_QP) &&
+                rules->codebook != RD_YES && !(rules->sparsity > 0);
+    if (rules->low_rank && !has_base)
+        return refuse(diag, "--low-rank is for differences: --base");
+    if (rules->low_rank && !fits)
+        return refuse(diag, "--low-rank goes with --error, --qp or --step, "
+                            "without --codebook and --sparsity");
+    return true;
 }
 
 bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
@@ -248,13 +252,8 @@ bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
         return refuse(diag, "--prev needs --base");
     if (rules->enc.temporal == NNC_ALWAYS && !has_prev)
         return refuse(diag, "--tca needs the updates sent before: --prev");
-    if (rules->low_rank && !has_base)
-        return refuse(diag, "--low-rank is for differences: --base");
-    if (rules->low_rank && !low_rank_fits(rules))
-        return refuse(diag, "--low-rank goes with --error, --qp or --step, "
-                            "without --codebook and --sparsity");
-    if (!r->has_low_rank && !r->exports && has_base && low_rank_fits(rules))
-        rules->low_rank = RD_LOWRANK_MAX;
+    if (!low_rank_fits(r, has_base, diag))
+        return false;
     if (r->step > 0)
         rules->value = qp_at_most(r->step, rules->density);
     if (rules->step == NNC_STEP_QP && !qp_fits(rules, rules->value))

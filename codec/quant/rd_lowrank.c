@@ -101,14 +101,12 @@ static double square_of(const float *values, size_t count)
     return sum;
 }
 
-/* Error and price of what is left: as levels or, if that is not worth it or
- * not to be, not at all. */
+/* Error and price of what is left: as levels or, if that is not worth it,
+ * not at all. */
 static enum status weigh(struct search *s, const float *rest, double *weight)
 {
     const struct rd_lowrank_params *p = s->params;
     *weight = square_of(rest, s->count);
-    if (p->alone)
-        return STATUS_OK;
     const struct quantize_matrix m = {
         .count = s->count, .columns = s->out->columns, .diff = rest};
     double bits, error;

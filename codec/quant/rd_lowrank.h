@@ -30,7 +30,6 @@ struct rd_lowrank_params {
     uint8_t density; /* of qp */
     unsigned most;   /* components, 1 .. RD_LOWRANK_MAX */
     bool exact_rank; /* most of them if the tensor has so many */
-    bool alone;      /* nothing will carry what is left */
     /* 1 + the rank found at a step not far from this one: only those near it
      * are tried, which is faster. 0: not known. */
     unsigned near;

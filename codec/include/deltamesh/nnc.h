@@ -210,7 +210,11 @@ DMC_API void dmc_nnc_dec_free(struct dmc_nnc_dec *dec);
 
 /* The next tensor, in the order of the stream; NULL at the end, or after an
  * error, after which there is none. A view until the next call. All of its unit
- * has been checked. */
+ * has been checked.
+ *
+ * A difference may come in two parts, one right after the other under one name:
+ * a product of G and H, then levels. Their sum, rounded to float, is what is to
+ * be added. */
 DMC_API enum dmc_status dmc_nnc_dec_next(struct dmc_nnc_dec *dec,
                                          const struct dmc_nnc_tensor **tensor,
                                          struct dmc_error *error) DMC_CHECKED;
