@@ -189,6 +189,18 @@ class Lab:
                 time.sleep(0.005)
         return time.monotonic() - start
 
+    def wait_version(self, model, version, timeout=60):
+        """Until every node runs this version, by its own word: what publish --wait
+        waits for, records of what nodes run, is sent at 256 bytes a second."""
+        end = time.monotonic() + timeout
+        for node in self.nodes:
+            while node.run("show", f"{model}@running", "--json", check=False
+                           ).stdout.find(version) < 0:
+                if time.monotonic() > end:
+                    raise LabError(f"node {node.index} does not run {version}: "
+                                   + node.tail())
+                time.sleep(0.02)
+
     def wait_links(self, count, timeout=20):
         """Until every node has at least this many links up."""
         end = time.monotonic() + timeout

@@ -329,7 +329,8 @@ def check_folder(tap, lab):
     write(lab, "set/sub/two.safetensors", other.step())
     reply = node.json("publish", "q/set", folder, "--quantize", "auto", "--check",
                       "test -s {}/one.safetensors -a -s {}/sub/two.safetensors "
-                      "&& grep -q 'cat dog' {}/words.txt", "--wait=3")
+                      "&& grep -q 'cat dog' {}/words.txt")
+    lab.wait_version("q/set", reply["version"])
     out = os.path.join(lab.dir, "set-out")
     lab.nodes[1].run("export", "q/set@main", "-o", out)
     tap.ok(any(c["chosen"] and c["tensors"] == 6
@@ -349,7 +350,8 @@ def check_formats(tap, lab):
         node.run("publish", model, folder)
         exact = files(test_formats.weights(1))
         test_formats.write(folder, exact)
-        reply = node.json("publish", model, folder, "--quantize", "auto", "--wait=3")
+        reply = node.json("publish", model, folder, "--quantize", "auto")
+        lab.wait_version(model, reply["version"])
         out = os.path.join(lab.dir, "f", name + "-out")
         lab.nodes[1].run("export", model + "@main", "-o",
                          os.path.join(out, next(iter(exact))) if len(exact) == 1
@@ -506,9 +508,11 @@ def check_moved(tap, lab):
     write(lab, "m.safetensors", model.step())
     go, tmp = os.path.join(lab.dir, "go"), os.path.join(lab.dir, "moved")
     os.mkdir(tmp)
-    check = f"until test -e {go}; do sleep 0.1; done; test -s {{}}"
+    begun = os.path.join(lab.dir, "begun")
+    check = (f"touch {begun}; until test -e {go}; do sleep 0.1; done; "
+             "test -s {}")
     run = publish_in(lab, tmp, path, "--check", check)
-    wait_for(lambda: os.listdir(tmp))
+    wait_for(lambda: os.path.exists(begun))
     moved = node.json("publish", "q/t", other)
     write(lab, "go", b"")
     out, err = run.communicate(timeout=60)
@@ -518,9 +522,10 @@ def check_moved(tap, lab):
            node.json("show", "q/t@main")["version"]["id"] == moved["version"],
            "a base that moved: nothing goes out over what it has not seen", err)
     os.remove(go)
+    os.remove(begun)
     node.run("release", "q/t#1")
     run = publish_in(lab, tmp, path, "--check", check)
-    wait_for(lambda: os.listdir(tmp))
+    wait_for(lambda: os.path.exists(begun))
     node.kill()
     node.start()
     write(lab, "go", b"")
