@@ -36,7 +36,7 @@ static uint32_t mean_of_class(unsigned class)
     return class ? (half & 1 ? 3u : 2u) << (half / 2) >> 1 : 1;
 }
 
-static void set_flag(struct lattice_set *s, unsigned flag, unsigned set)
+static void set_act(struct lattice_set *s, unsigned flag, unsigned set)
 {
     unsigned as = flag == LATTICE_FLAGS ? 0 : flag;
     for (unsigned i = 0; i < LATTICE_ACTS * LATTICE_LEVELS; i++) {
@@ -44,22 +44,26 @@ static void set_flag(struct lattice_set *s, unsigned flag, unsigned set)
         uint32_t a = mean_of_class(3 * act), b = level ? 64u << level : 1;
         s->act[flag][i] = state_of_mean(set ? (a + b) / 2 : a, as);
     }
-    for (unsigned i = 0; i < LATTICE_MEANS * 3 && flag < LATTICE_FLAGS; i++)
-        s->mean[flag][i] = state_of_mean(mean_of_class(i / 3), as);
-    for (unsigned i = 0; i < LATTICE_COARSE * LATTICE_SIZES; i++)
-        s->size[flag][i] =
-            state_of_mean(mean_of_class(i / LATTICE_SIZES * 5 + 2), as);
+}
+
+static void set_flag(struct lattice_set *s, unsigned flag)
+{
+    unsigned as = flag == LATTICE_FLAGS ? 0 : flag;
+    for (unsigned i = 0; i < LATTICE_MEANS && flag < LATTICE_FLAGS; i++)
+        fill(&s->mean[flag][3 * i], 3, state_of_mean(mean_of_class(i), as));
+    for (unsigned i = 0; i < LATTICE_COARSE; i++)
+        fill(&s->size[flag][i * LATTICE_SIZES], LATTICE_SIZES,
+             state_of_mean(mean_of_class(5 * i + 2), as));
     for (unsigned i = 0; i < 3; i++)
         s->flag_w[flag][i] = WEIGHT_FIRST;
 }
 
 static void set_guess(struct lattice_set *s, unsigned flag)
 {
-    for (unsigned i = 0; i < LATTICE_MEANS * LATTICE_OFFS; i++)
-        s->guess[flag][i] =
-            flag == LATTICE_FLAGS
-                ? small_state_of(1, 8, 2)
-                : state_of_mean(mean_of_class(i / LATTICE_OFFS), flag);
+    for (unsigned i = 0; i < LATTICE_MEANS; i++)
+        fill(&s->guess[flag][i * LATTICE_OFFS], LATTICE_OFFS,
+             flag == LATTICE_FLAGS ? small_state_of(1, 8, 2)
+                                   : state_of_mean(mean_of_class(i), flag));
     for (unsigned i = 0; i < 4; i++)
         s->guess_w[flag][i] = WEIGHT_FIRST_GUESS;
 }
@@ -74,16 +78,28 @@ static void set_octave(small_prob *octave, uint64_t mean)
     }
 }
 
+/* class may be beyond those that means have. */
+static void set_octave_of(const struct lattice_set *s, small_prob *octave,
+                          unsigned class)
+{
+    if (class < LATTICE_MEANS)
+        memcpy(octave, s->octave_mean[class], sizeof(s->octave_mean[0]));
+    else
+        set_octave(octave, mean_of_class(class));
+}
+
+/* Classes of means that contexts have in common have the same states. */
 static void set_octaves(struct lattice_set *s)
 {
-    for (unsigned i = 0; i < LATTICE_COARSE; i++)
-        set_octave(s->octave[i], mean_of_class(5 * i + 2));
-    for (unsigned i = 0; i < LATTICE_ACTS * LATTICE_LEVELS; i++)
-        set_octave(s->octave_act[i], mean_of_class(i / LATTICE_LEVELS * 3));
+    const size_t size = sizeof(s->octave_mean[0]);
     for (unsigned i = 0; i < LATTICE_MEANS; i++)
         set_octave(s->octave_mean[i], mean_of_class(i));
+    for (unsigned i = 0; i < LATTICE_ACTS * LATTICE_LEVELS; i++)
+        memcpy(s->octave_act[i], s->octave_mean[i / LATTICE_LEVELS * 3], size);
     for (unsigned i = 0; i < LATTICE_COARSE * LATTICE_SIZES; i++)
-        set_octave(s->octave_size[i], mean_of_class(i / LATTICE_SIZES * 5 + 2));
+        set_octave_of(s, s->octave_size[i], i / LATTICE_SIZES * 5 + 2);
+    for (unsigned i = 0; i < LATTICE_COARSE; i++)
+        set_octave_of(s, s->octave[i], 5 * i + 2);
     for (unsigned i = 0; i < LATTICE_OCTAVES; i++)
         for (unsigned k = 0; k < 3; k++)
             s->octave_w[i][k] = WEIGHT_FIRST;
@@ -108,25 +124,34 @@ static void set_blocks(struct lattice_set *s)
         s->sign_guess_w[i] = WEIGHT_FIRST;
 }
 
+/* As set 0 is; the other has other act and last_mean. */
+static void set_all(struct lattice_set *s)
+{
+    small_prob even = small_state_of(1, 2, 0);
+    for (unsigned flag = 0; flag <= LATTICE_FLAGS; flag++) {
+        set_act(s, flag, 0);
+        set_flag(s, flag);
+        set_guess(s, flag);
+    }
+    set_blocks(s);
+    set_octaves(s);
+    FILL(s->sign_near, even);
+    FILL(s->sign_mean, even);
+    FILL(s->sign_pred, even);
+    FILL(s->sign_guess, even);
+    FILL(s->low, even);
+}
+
 void lattice_models_reset(struct lattice_models *m)
 {
     small_prob even = small_state_of(1, 2, 0);
     m->next_elem = 0;
-    for (unsigned set = 0; set < LATTICE_SETS; set++) {
-        struct lattice_set *s = &m->set[set];
-        for (unsigned flag = 0; flag <= LATTICE_FLAGS; flag++) {
-            set_flag(s, flag, set);
-            set_guess(s, flag);
-        }
-        set_blocks(s);
-        FILL(s->sign_near, even);
-        FILL(s->sign_mean, even);
-        FILL(s->sign_pred, even);
-        FILL(s->sign_guess, even);
-        set_octaves(s);
-        FILL(s->low, even);
-        s->last_mean = set ? 256 : 8192;
-    }
+    set_all(&m->set[0]);
+    m->set[1] = m->set[0];
+    for (unsigned flag = 0; flag <= LATTICE_FLAGS; flag++)
+        set_act(&m->set[1], flag, 1);
+    m->set[0].last_mean = 8192;
+    m->set[1].last_mean = 256;
     FILL(m->off_block, small_state_of(1, 16, 2));
     FILL(m->off, small_state_of(1, 16, 2));
     FILL(m->off_sign, even);
