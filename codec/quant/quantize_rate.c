@@ -162,26 +162,33 @@ static inline void past_add(struct past *past, size_t j, int32_t level)
     past->column[j] += (size - past->column[j]) / 4;
 }
 
-static inline float narrow_rounded(const struct narrow_float *f, float value)
+/* False beyond the largest number. */
+static inline bool narrow_rounded(const struct narrow_float *f, float value,
+                                  float *out)
 {
     uint32_t bits;
     uint8_t lost;
-    return narrow_float_round(f, value, &bits, &lost)
-               ? narrow_float_widen(f, bits)
-               : value;
+    if (!narrow_float_round(f, value, &bits, &lost))
+        return false;
+    *out = narrow_float_widen(f, bits);
+    return true;
 }
 
 /* What is lost when element i gets this level. In narrow types that may be the
- * number of another level: *level becomes the one nearest to it. */
+ * number of another level: *level becomes the one nearest to it. A point that
+ * is not finite would be the prediction: then the next level towards it. */
 static inline float level_error(const struct quantize_matrix *m, size_t i,
                                 float step, int32_t *level)
 {
-    float part = (float)*level * step;
+    float point;
     if (!m->pred)
-        return m->diff[i] - part;
+        return m->diff[i] - (float)*level * step;
+    while (*level && !narrow_rounded(&m->narrow,
+                                     m->pred[i] + (float)*level * step, &point))
+        *level -= *level > 0 ? 1 : -1;
     if (!*level)
         return m->diff[i];
-    float moved = narrow_rounded(&m->narrow, m->pred[i] + part) - m->pred[i];
+    float moved = point - m->pred[i];
     *level = (int32_t)lrintf(moved / step);
     return m->diff[i] - moved;
 }
