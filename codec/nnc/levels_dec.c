@@ -344,6 +344,39 @@ INLINE uint64_t read_still_zeros(struct cabac_dec *engine, uint64_t rows,
     return count;
 }
 
+/* Zeros of one context as long as each of them moves it and ZEROS_STATE is not
+ * left, at most max. Without dependent quantisation all zeros of a run have the
+ * same one, whose estimates then need not go through memory in between. */
+INLINE uint64_t read_own_zeros(struct cabac_dec *engine,
+                               const struct cabac_dec_moves *moves,
+                               struct cabac_dec_ctx *ctx, uint64_t max)
+{
+    const int16_t *gain = &moves->gain[0][0][0][0] + ctx->gain;
+    int64_t slow = ctx->slow;
+    int64_t fast = ctx->fast;
+    uint64_t rows = ctx->rows;
+    uint64_t count = 0;
+    while (count < max && slow + fast < ZEROS_STATE) {
+        cabac_dec_fill(engine);
+        uint32_t upper = (uint8_t)(rows >> (engine->range >> 2 & 56));
+        uint32_t lower = engine->range - upper;
+        int64_t slow_gain = gain[(slow - 1) >> 7];
+        int64_t fast_gain = gain[((fast - 1) >> 7) + CABAC_MOVES_COUNT];
+        if (engine->value >= (uint64_t)lower << engine->bits ||
+            !(slow_gain | fast_gain))
+            break;
+        cabac_dec_take_lower(engine, lower);
+        slow += slow_gain;
+        fast += fast_gain;
+        rows = moves->rows[((slow + fast) >> 7) + 32];
+        count++;
+    }
+    ctx->slow = (int16_t)slow;
+    ctx->fast = (int16_t)fast;
+    ctx->rows = rows;
+    return count;
+}
+
 /* Zeros where contexts say so and the codeword agrees, at most max; left is 0
  * before and after. */
 INLINE uint64_t read_zeros(struct cabac_dec *engine, struct levels_dec *dec,
@@ -359,6 +392,13 @@ INLINE uint64_t read_zeros(struct cabac_dec *engine, struct levels_dec *dec,
         int fast = ctx->fast;
         if (slow + fast >= ZEROS_STATE)
             break;
+        if (!dq) {
+            uint64_t own =
+                read_own_zeros(engine, &dec->moves, ctx, max - count);
+            count += own;
+            if (own)
+                continue;
+        }
         still = ctx->rows == rows ? still : 0;
         rows = ctx->rows;
         cabac_dec_fill(engine);
