@@ -96,7 +96,7 @@ static bool is_valid(const struct rd_params *p)
     case RD_MAX_ERROR:
         return p->error > 0 && isfinite(p->error);
     case RD_SHARE:
-        return p->error > 0 && p->error < 1;
+        return p->error > 0 && p->error <= 1;
     case RD_BITS:
         return p->bits >= 2 && p->bits <= 24;
     }
@@ -284,7 +284,8 @@ static enum status make(struct rd_tensor *rd, bool dq, int qp, unsigned passes)
     }
     if (!status)
         status = choose_levels(rd, t, &in);
-    weigh_error(rd, t);
+    if (!status)
+        weigh_error(rd, t);
     return status;
 }
 
@@ -426,12 +427,14 @@ static enum status make_bits(struct rd_tensor *rd)
                         p->density, &low, &high);
     int least = qp_floor(rd->max_abs, p->density);
     status = make(rd, false, qp > least ? qp : least, 1);
-    for (uint64_t i = 0; !status && i < p->elem_count; i++) {
+    if (status)
+        return status;
+    for (uint64_t i = 0; i < p->elem_count; i++) {
         int32_t *level = &rd->trial.levels[i];
         *level = *level < low ? low : *level > high ? high : *level;
     }
     weigh_error(rd, &rd->trial);
-    return status;
+    return STATUS_OK;
 }
 
 /* One kind of quantiser. */

@@ -52,8 +52,8 @@
 enum rd_aim {
     RD_QP,        /* params.qp */
     RD_MAX_ERROR, /* the error of each element is at most params.error > 0 */
-    RD_SHARE,     /* root mean square error <= params.error (0 .. 1) of that
-                   * of the values */
+    RD_SHARE,     /* root mean square error <= params.error of that of the
+                   * values; above 0, at most 1 */
     RD_BITS,      /* params.bits a level: 2 .. 24 */
 };
 

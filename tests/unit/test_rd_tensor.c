@@ -222,6 +222,20 @@ static void rd_tensor_takes_zeros_extremes_and_nothing(void **state)
     rd_tensor_free(rd);
 }
 
+static void rd_tensor_may_lose_all_of_it(void **state)
+{
+    (void)state;
+    struct rd_tensor *rd;
+    struct rd_result r;
+    struct rd_params p = params_of(RD_SHARE);
+    p.error = 1;
+    quant_values(values, COUNT, 8, 3);
+    assert_int_equal(rd_tensor_new(&rd), STATUS_OK);
+    assert_int_equal(rd_tensor_run(rd, &p, levels, &r), STATUS_OK);
+    assert_int_equal(r.kind, NNC_UNIFORM);
+    rd_tensor_free(rd);
+}
+
 static void rd_tensor_refuses_what_makes_no_sense(void **state)
 {
     (void)state;
@@ -233,7 +247,7 @@ static void rd_tensor_refuses_what_makes_no_sense(void **state)
     bad[0].qp = 128;
     bad[1].density = 8;
     bad[2].lambda = NAN;
-    bad[3].error = 1;
+    bad[3].error = 1.01;
     bad[4].error = 0;
     bad[5].bits = 25;
     bad[6].dq = bad[6].codebook = RD_YES;
@@ -253,6 +267,7 @@ int main(void)
         cmocka_unit_test(rd_tensor_weighs_bits_by_lambda),
         cmocka_unit_test(rd_tensor_leaves_what_is_not_finite),
         cmocka_unit_test(rd_tensor_takes_zeros_extremes_and_nothing),
+        cmocka_unit_test(rd_tensor_may_lose_all_of_it),
         cmocka_unit_test(rd_tensor_refuses_what_makes_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
