@@ -51,7 +51,8 @@ struct item {
 
 struct writing {
     const struct nnc_write_params *params;
-    int qp; /* of the step that all share */
+    int qp;       /* of the step that all share */
+    double share; /* error of each instead, where no step is small enough; 0 */
     struct worker workers[THREADS_MAX];
     unsigned worker_count;
     struct item *items; /* of the batch */
@@ -72,8 +73,8 @@ struct job {
     const struct tensor *tensor;
     const struct tensor *base; /* NULL: sent whole */
     size_t elem_count;
-    uint8_t *low_near; /* 1 + the rank last found for it */
-    uint64_t skip;     /* bytes of the tensor before those looked at */
+    uint64_t skip; /* bytes of the tensor before those looked at */
+    double share;  /* as in struct writing */
     struct nnc_tensor head;
 };
 
@@ -149,6 +150,13 @@ static void set_head(struct job *job)
         job->head.shape[i] = tensor->shape[i];
     if (job->base)
         set_parent(job);
+}
+
+/* Not as a difference after all. */
+static void send_whole(struct job *job)
+{
+    job->base = NULL;
+    set_head(job);
 }
 
 static size_t byte_size(const struct job *job)
@@ -237,10 +245,16 @@ static enum status write_empty(struct job *job)
 static enum status write_ints(struct job *job)
 {
     struct worker *w = job->w;
+    bool fits = nnc_element_ints(job->tensor->dtype, w->bytes,
+                                 job->base ? w->base : NULL, job->elem_count,
+                                 w->levels);
+    if (!fits && job->base) {
+        send_whole(job);
+        fits = nnc_element_ints(job->tensor->dtype, w->bytes, NULL,
+                                job->elem_count, w->levels);
+    }
     job->head.kind = NNC_INT;
-    if (!nnc_element_ints(job->tensor->dtype, w->bytes,
-                          job->base ? w->base : NULL, job->elem_count,
-                          w->levels)) {
+    if (!fits) {
         leave(job, "a number in it does not fit 32 bits");
         return STATUS_OK;
     }
@@ -323,6 +337,9 @@ static void rules_of(const struct job *job, struct rd_params *rd)
     } else if (vector && !rules->has_vector_qp) {
         rd->aim = RD_SHARE;
         rd->error = share;
+    } else if (job->share > 0 && !vector) {
+        rd->aim = RD_SHARE;
+        rd->error = job->share;
     } else {
         rd->aim = RD_QP;
         rd->qp = vector ? rules->vector_qp : rd->qp;
@@ -448,8 +465,11 @@ static enum status write_quantised(struct job *job, int qp)
         status = rd_tensor_run(w->rd, &rd, w->levels, &result);
     if (status)
         return status;
-    if (result.kind == NNC_RAW_FLOAT)
+    if (result.kind == NNC_RAW_FLOAT) {
+        if (job->item->trial) /* the step is not for this one */
+            job->item->row.square_value = 0;
         return write_raw(job);
+    }
     job->head.kind = result.kind;
     job->head.qp = result.qp;
     job->head.dq = result.dq;
@@ -472,8 +492,7 @@ static enum status write_floats(struct job *job, int qp)
     nnc_element_floats(job->tensor->dtype, w->bytes, job->base ? w->base : NULL,
                        job->elem_count, w->values);
     if (!all_finite(w->values, job->elem_count)) {
-        job->base = NULL;
-        set_head(job);
+        send_whole(job);
         nnc_element_floats(job->tensor->dtype, w->bytes, NULL, job->elem_count,
                            w->values);
         return write_raw(job);
@@ -517,7 +536,7 @@ static enum status write_item(struct writing *writing, struct worker *w,
         .item = item,
         .tensor = &params->model->tensors[item->index],
         .base = nnc_step_base(params, item->index),
-        .low_near = &writing->low_near[item->index],
+        .share = writing->share,
     };
     item->row = (struct nnc_write_row){
         .tensor = job.tensor,
@@ -703,7 +722,8 @@ static double count_elements(const struct writing *writing)
 }
 
 /* From a first guess to the largest step that keeps the error: as far as the
- * error found suggests, once both sides are known to their middle. */
+ * error found suggests, once both sides are known to their middle. If no step
+ * does, each tensor keeps it by itself, or is sent as it is. */
 static enum status search_step(struct writing *writing, double share,
                                uint8_t *none)
 {
@@ -728,8 +748,11 @@ static enum status search_step(struct writing *writing, double share,
         bool inside = next > low && next < high;
         writing->qp = inside ? next : low + (high - low) / 2;
     }
-    if (low >= qp_min(rules->density))
-        writing->qp = low;
+    writing->qp = low;
+    if (low < qp_min(rules->density)) {
+        writing->qp = qp_min(rules->density);
+        writing->share = share;
+    }
     return status;
 }
 

@@ -6,7 +6,8 @@
  *   floats        as levels times a step, by the rules; of those that hold an
  *                 infinity or a NaN the values themselves, at the end of the
  *                 stream, since some readers take nothing behind such ones
- *   integers      as they are, if all fit int32
+ *   integers      as they are, if all fit int32; differences that do not are
+ *                 none, the tensor is sent whole
  *   scalars       as tensors of the shape [1]
  *   all else      not: other types, larger numbers, more than NNC_RANK_MAX
  *                 dimensions, a 0 behind the first; rows say so
@@ -46,8 +47,10 @@ enum nnc_step {
      * (0: the constants above) of the root mean square of all their numbers, or
      * with a base of their differences; found by trying it on four million
      * elements (0: a quarter million), so of larger models the error is about
-     * that. Tensors that the base has not have an error of NNC_WRITE_FULL each,
-     * or value if that is less. */
+     * that. Tensors of numbers so large that no step is for them do not count.
+     * Where no step is small enough each tensor has that error, or is sent as
+     * it is. Tensors that the base has not have an error of NNC_WRITE_FULL
+     * each, or value if that is less. */
     NNC_STEP_ERROR,
     NNC_STEP_QP,   /* qp = value for all */
     NNC_STEP_BITS, /* value bits a level; all tensors, of one dimension 8 or

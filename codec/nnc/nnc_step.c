@@ -1,4 +1,5 @@
-/* The sample is runs of numbers, evenly spread over all tensors. */
+/* The sample is runs of numbers, evenly spread over all tensors, but for those
+ * that are so large that they are not quantised. */
 #include "codec/nnc/nnc_step.h"
 
 #include "codec/nnc/nnc_element.h"
@@ -9,6 +10,8 @@
 #define SAMPLE_MAX ((uint64_t)1 << 16)
 #define RUN_ELEMS  512u
 #define WIDTH_MAX  8u
+/* Levels are at most this. */
+#define LEVEL_CEILING 0x1p30
 
 struct sample {
     const struct nnc_write_params *params;
@@ -54,8 +57,10 @@ static enum status take_run(struct sample *s, const struct tensor *tensor,
         return status;
     nnc_element_floats(tensor->dtype, s->bytes[0], base ? s->bytes[1] : NULL,
                        count, to);
+    unsigned density = s->params->rules.density;
+    double most = LEVEL_CEILING * qp_step(qp_max(density), density);
     for (size_t i = 0; i < count; i++)
-        if (isfinite(to[i]))
+        if ((double)fabsf(to[i]) <= most) /* and a number */
             s->values[s->count++] = to[i];
     return STATUS_OK;
 }

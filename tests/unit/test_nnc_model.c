@@ -7,6 +7,8 @@
 
 #include "tests/support/cmocka.h"
 
+#include <math.h>
+
 struct file {
     uint8_t *data;
     size_t size;
@@ -24,23 +26,28 @@ static const struct tiny_tensor tensors[] = {
 };
 #define TENSORS (sizeof(tensors) / sizeof(*tensors))
 
+static void file_parse(struct file *file)
+{
+    struct diag diag = {""};
+    assert_non_null(file->data);
+    file->source = source_of_bytes(bytes_of(file->data, file->size));
+    assert_int_equal(
+        model_parse_file(&file->source, "a.safetensors", &file->model, &diag),
+        0);
+    assert_int_equal(nnc_names_of_model(&file->names, file->model), 0);
+}
+
 static void file_open(struct file *file, double noise)
 {
     struct tiny_tensor some[TENSORS];
-    struct diag diag = {""};
     memcpy(some, tensors, sizeof(some));
     for (size_t i = 0; i < TENSORS; i++) {
         some[i].noise = some[i].dtype == DTYPE_I8 ? 0 : noise;
         some[i].noise_seed = 77 + i;
     }
     file->data = tiny_model_new(some, TENSORS, &file->size);
-    assert_non_null(file->data);
-    file->source = source_of_bytes(bytes_of(file->data, file->size));
-    assert_int_equal(
-        model_parse_file(&file->source, "a.safetensors", &file->model, &diag),
-        0);
+    file_parse(file);
     assert_int_equal(file->model->tensor_count, TENSORS);
-    assert_int_equal(nnc_names_of_model(&file->names, file->model), 0);
 }
 
 static void file_close(struct file *file)
@@ -197,6 +204,138 @@ static void a_difference_is_added_to_its_base(void **state)
     file_close(&new);
 }
 
+#define SIDE 16u
+
+/* Two matrices: numbers around `large`, and around `small`. */
+static void pair_open(struct file *file, double large, double small)
+{
+    static const char json[] = "{\"v\":{\"dtype\":\"F32\",\"shape\":[16,16],"
+                               "\"data_offsets\":[0,1024]},"
+                               "\"w\":{\"dtype\":\"F32\",\"shape\":[16,16],"
+                               "\"data_offsets\":[1024,2048]}}";
+    uint8_t data[2 * SIDE * SIDE * 4];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < 2 * SIDE * SIDE; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        float value = (float)((i < SIDE * SIDE ? large : small) *
+                              ((double)(seed >> 8) / 0x1p23 - 1));
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        store_le32(data + 4 * i, bits);
+    }
+    file->data = tiny_file_new(json, data, sizeof(data), &file->size);
+    file_parse(file);
+}
+
+/* Sum of the squares of a - b; b may be NULL. */
+static double distance(const uint8_t *a, const uint8_t *b,
+                       const struct tensor *tensor)
+{
+    double sum = 0;
+    for (uint64_t at = tensor->offset; at < tensor->offset + tensor->size;
+         at += 4) {
+        uint32_t x = load_le32(a + at), y = b ? load_le32(b + at) : 0;
+        float p, q;
+        memcpy(&p, &x, 4);
+        memcpy(&q, &y, 4);
+        sum += ((double)p - (double)q) * ((double)p - (double)q);
+    }
+    return sum;
+}
+
+static struct nnc_write_rules error_rules(void)
+{
+    struct nnc_write_rules rules = plain_rules();
+    rules.step = NNC_STEP_ERROR;
+    rules.value = 0;
+    rules.lambda = RD_LAMBDA;
+    rules.dq = rules.codebook = RD_BY_COST;
+    return rules;
+}
+
+static void numbers_below_any_step_are_sent(void **state)
+{
+    struct file old, new;
+    struct writer stream, out;
+    struct diag diag = {""};
+    struct nnc_write_rules rules = error_rules();
+    (void)state;
+    pair_open(&old, 1e-14, 1e-14);
+    pair_open(&new, 3e-14, 2e-14);
+    for (unsigned whole = 0; whole < 2; whole++) {
+        const struct file *base = whole ? NULL : &old;
+        writer_init_heap(&stream, 1u << 24);
+        writer_init_heap(&out, 1u << 24);
+        assert_int_equal(encode(&new, base, &rules, &stream), 0);
+        assert_int_equal(
+            decode(writer_view(&stream), &old, NNC_VALUES_AS_SENT, &out, &diag),
+            0);
+        const struct tensor *w = find(&new, "w");
+        assert_true(distance(out.data, new.data, w) <=
+                    0.25 * distance(new.data, base ? old.data : NULL, w));
+        writer_deinit(&stream);
+        writer_deinit(&out);
+    }
+    file_close(&old);
+    file_close(&new);
+}
+
+static void numbers_above_any_step_do_not_make_it(void **state)
+{
+    struct file file;
+    struct writer stream, out;
+    struct diag diag = {""};
+    struct nnc_write_rules rules = error_rules();
+    (void)state;
+    pair_open(&file, 1e25, 1);
+    writer_init_heap(&stream, 1u << 24);
+    writer_init_heap(&out, 1u << 24);
+    assert_int_equal(encode(&file, NULL, &rules, &stream), 0);
+    assert_int_equal(
+        decode(writer_view(&stream), &file, NNC_VALUES_AS_SENT, &out, &diag),
+        0);
+    const struct tensor *v = find(&file, "v"), *w = find(&file, "w");
+    assert_true(distance(out.data, file.data, v) == 0);
+    assert_true(sqrt(distance(out.data, file.data, w)) <=
+                1.01 * NNC_WRITE_FULL * sqrt(distance(file.data, NULL, w)));
+    writer_deinit(&stream);
+    writer_deinit(&out);
+    file_close(&file);
+}
+
+static void ints_open(struct file *file, uint32_t value)
+{
+    static const char json[] = "{\"i\":{\"dtype\":\"I32\",\"shape\":[2,1],"
+                               "\"data_offsets\":[0,8]}}";
+    uint8_t data[8];
+    store_le32(data, value);
+    store_le32(data + 4, value + 1);
+    file->data = tiny_file_new(json, data, sizeof(data), &file->size);
+    file_parse(file);
+}
+
+static void integers_too_far_from_their_base_are_sent_whole(void **state)
+{
+    struct file old, new;
+    struct writer stream, out;
+    struct diag diag = {""};
+    struct nnc_write_rules rules = plain_rules();
+    (void)state;
+    ints_open(&old, 0x80000000u);
+    ints_open(&new, 0x7ffffffeu);
+    writer_init_heap(&stream, 1u << 24);
+    writer_init_heap(&out, 1u << 24);
+    assert_int_equal(encode(&new, &old, &rules, &stream), 0);
+    assert_int_equal(
+        decode(writer_view(&stream), &old, NNC_VALUES_AS_SENT, &out, &diag), 0);
+    assert_int_equal(out.size, new.size);
+    assert_memory_equal(out.data, new.data, new.size);
+    writer_deinit(&stream);
+    writer_deinit(&out);
+    file_close(&old);
+    file_close(&new);
+}
+
 static void rules_that_do_not_fit_are_usage(void **state)
 {
     struct file file;
@@ -319,6 +458,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_comes_back_in_its_container),
         cmocka_unit_test(a_difference_is_added_to_its_base),
+        cmocka_unit_test(numbers_below_any_step_are_sent),
+        cmocka_unit_test(numbers_above_any_step_do_not_make_it),
+        cmocka_unit_test(integers_too_far_from_their_base_are_sent_whole),
         cmocka_unit_test(rules_that_do_not_fit_are_usage),
         cmocka_unit_test(a_full_output_is_told),
         cmocka_unit_test(streams_cut_short_make_nothing),
