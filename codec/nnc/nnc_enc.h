@@ -123,7 +123,8 @@ void nnc_enc_free(struct nnc_enc *enc);
  * data  see above
  * sent  out, may be NULL: what the stream says of the tensor, with the choices
  *       made (temporal, scan_order, unary, dq) and coded_size = bytes of the
- *       unit, 0 if the tensor was dropped. The pointers are those of tensor.
+ *       unit, 0 if the tensor was dropped. The pointers are those of tensor; of
+ *       a codebook that rules.single made, data->levels.
  *
  * Zero-element tensors are coded (not of two dimensions and more whose first is
  * not 0, which NNCodec cannot read: they are STATUS_UNSUPPORTED). RAW_FLOAT
@@ -151,8 +152,8 @@ enum status nnc_enc_tensor(struct nnc_enc *enc, const struct nnc_tensor *tensor,
  * shape    of the weight, rank of it; with G and H their product is reshaped to
  *          it. Without G and H pass those of the weight.
  *
- * Errors as of nnc_enc_tensor; UNSUPPORTED in profile 0 never. NNCodec reads
- * blocks of streams that are not incremental and have no G and H. */
+ * Errors are those of nnc_enc_tensor. NNCodec reads blocks of streams that are
+ * not incremental and have no G and H. */
 enum status nnc_enc_block(struct nnc_enc *enc, const struct nnc_tensor *tensors,
                           const struct nnc_enc_data *data, size_t count,
                           const uint64_t *shape, uint32_t rank,

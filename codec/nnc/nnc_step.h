@@ -5,9 +5,10 @@
 #include "codec/nnc/nnc_model_write.h"
 
 /* qp of the largest step with which the nearest levels of a sample of all
- * numbers have at most share of its root mean square as error; qp_min when all
- * is 0. NO_MEMORY, or
- * what the sources say. */
+ * numbers that take levels have at most share of its root mean square as error;
+ * qp_min when all is 0, or when none has.
+ *
+ * NO_MEMORY, or what the sources say. */
 enum status nnc_step_find(const struct nnc_write_params *params, double share,
                           int *qp) MUST_CHECK;
 
