@@ -79,7 +79,7 @@ size_t lattice_levels(const struct lattice_coding *coding, enum dtype dtype,
                       const uint8_t *pred, const uint8_t *target, size_t count,
                       int32_t *levels, int64_t *residuals);
 
-/* Statistics of one tensor, about 200 kB, made for reuse. NULL: no memory. */
+/* Statistics of one tensor, about 400 kB, made for reuse. NULL: no memory. */
 struct lattice_stats *lattice_stats_new(void);
 void lattice_stats_free(struct lattice_stats *stats);
 
@@ -167,7 +167,7 @@ enum status lattice_factors_write(bool guessed, unsigned rank, uint64_t rows,
     MUST_CHECK;
 
 /* Reads a set, which knows its own length; rd is left just past it. TRUNCATED,
- * CORRUPT: u and v are then unspecified; NO_MEMORY: about 300 kB. Work is
+ * CORRUPT: u and v are then unspecified; NO_MEMORY: about 350 kB. Work is
  * proportional to the count of factors, but for some 50 us. */
 enum status lattice_factors_read(struct reader *rd, bool guessed, unsigned rank,
                                  uint64_t rows, uint32_t columns, int16_t *u,
