@@ -60,7 +60,7 @@ suite() {
         fail "$name: does not build"
         return
     fi
-    (cd "$out/$name" && make -k check) >"$out/$name.log" 2>&1
+    (cd "$out/$name" && make -k -j"$jobs" check) >"$out/$name.log" 2>&1
     status=$?
     before=$failed
     count "$out/$name.log"
