@@ -7,8 +7,8 @@
  * elsewhere, if there are any, have a residual: the distance from the nearest
  * point of the lattice.
  *
- * At about 30 million elements a second, half of that with guesses, ten times
- * more where nearly all are zero. Types f64 f32 f16 bf16.
+ * At 6 (nearly all large) to 120 (nearly all zero) million elements a second,
+ * with guesses at 3 to 65. Types f64 f32 f16 bf16.
  *
  * A piece is what one record has in one segment. It may come in stretches, one
  * call each, of which all but the last have a multiple of LATTICE_STRETCH
