@@ -462,9 +462,21 @@ static void add_meta(const struct run *run)
     }
 }
 
+/* Somebody who evaluated it knows what it is worth. */
+static void warn_of_nothing(const struct run *run)
+{
+    if (run->kept->error < 1 || run->kept->checked)
+        return;
+    ctl_fail(run->bench.ctl->verb, CTL_OK,
+             "note: with --quantize %s nothing of the change is left; a finer "
+             "step keeps more",
+             run->bench.request->text);
+}
+
 /* The files become those of the candidate kept. */
 static void hand_over(struct run *run)
 {
+    warn_of_nothing(run);
     for (size_t i = 0; i < run->files->count; i++) {
         close(run->files->fds[i]);
         run->files->fds[i] = run->fds[i];

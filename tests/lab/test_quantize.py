@@ -184,7 +184,10 @@ def check_rules(tap, lab):
     write(lab, "lone/w.safetensors", safetensors({"w": (
         [ROWS, COLUMNS], model.noise(ROWS * COLUMNS, 0.05))}))
     node.run("publish", "q/s", lone, "--no-release")
-    reply = node.json("publish", "q/s", lone, "--quantize", "qp=80")
+    done = node.run("publish", "q/s", lone, "--quantize", "qp=80", "--json")
+    reply = json.loads(done.stdout)
+    tap.ok("nothing of the change is left" in done.stderr,
+           "a step that is too coarse is told", done.stderr)
     first = node.json("show", "q/s#1")["tree"]
     tap.ok(not reply["unchanged"] and
            node.json("show", "q/s@latest")["tree"] == first and
