@@ -67,7 +67,9 @@ static inline void cabac_dec_confine(struct cabac_dec *dec)
 {
     uint64_t bound = (uint64_t)dec->range << dec->bits;
     if (dec->value >= bound) {
-        dec->value = bound - 1;
+        /* The bits read ahead stay, however many there are. */
+        dec->value = bound - (UINT64_C(1) << dec->bits) +
+                     (dec->value & ((UINT64_C(1) << dec->bits) - 1));
         dec->outside = true;
     }
 }
@@ -86,10 +88,11 @@ static inline void cabac_dec_init(struct cabac_dec *dec, struct bytes bytes)
     cabac_dec_confine(dec);
 }
 
-/* Whether bits past the end were used, beyond what lookahead explains. */
+/* Whether more than 64 bits past the end were used; what was only read ahead
+ * does not count, so that it does not matter when refills happened. */
 static inline bool cabac_dec_overrun(const struct cabac_dec *dec)
 {
-    return dec->past > 8;
+    return 8 * dec->past > (uint64_t)dec->bits + 64;
 }
 
 /* Takes the bin that lies in the upper part of the range, if it does: true,
