@@ -56,12 +56,13 @@ done
 [ -d "$folder/root" ] || unpack >"$folder/unpack.log" 2>&1 ||
     skip "no packages of it ($folder/unpack.log)"
 
-units="api api_nnc auxiliary bytes cabac_dec cabac_enc cbor classes cluster codebook
+units="api api_block api_nnc auxiliary bytes cabac_dec cabac_enc cbor classes cluster codebook
     container factors fast freq gather hash header lattice levels_enc lowrank
-    match match_shape narrow ncnn nnc_dec nnc_element nnc_enc nnc_model onnx
+    match match_shape narrow ncnn nnc_dec nnc_element nnc_enc nnc_lowrank nnc_model
+    onnx
     ordered predict qp quantize quantize_rank quantize_rate rans rd_tensor reader
-    rng row_scale safetensors safetensors_write small tflite torchzip tree
-    trellis uniform update update_memory writer zip_sums"
+    rng row_scale safetensors safetensors_write small source tflite torchzip tree
+    trellis uniform update update_memory utf8 writer zip_sums"
 tests="tests/conformance/test_update_vectors
     tests/conformance/test_update_mutations tests/conformance/test_nnc_vectors"
 for unit in $units; do
