@@ -471,13 +471,16 @@ def check_signals(tap, lab):
     write(lab, "m.safetensors", model.step())
     tmp = os.path.join(lab.dir, "tmp's \"{}\" $$")
     os.mkdir(tmp)
+
+    def heed():  # who runs the tests in the background may have it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         note = os.path.join(lab.dir, "note")
         if os.path.exists(note):
             os.remove(note)
         run = publish_in(lab, tmp, path, "--check",
                          f"test -s '{{}}' && test -s {{}} && test -s \"{{}}\" "
-                         f"&& echo $$ > {note} && sleep 600")
+                         f"&& echo $$ > {note} && sleep 600", preexec_fn=heed)
         ready = wait_for(lambda: os.path.exists(note) and os.path.getsize(note))
         with open(note) as f:
             child = int(f.read())

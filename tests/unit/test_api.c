@@ -1,4 +1,6 @@
 /* The public face: what its headers promise beyond what the parts below do. */
+#include "codec/base/bytes.h"
+
 #include "tests/support/alloc_fail.h"
 #include "tests/support/cmocka.h"
 #include "tests/support/tiny_model.h"
@@ -341,9 +343,11 @@ static void quantise(struct pair *pair, size_t offset)
         float value;
         seed = seed * 1664525u + 1013904223u;
         int level = seed >> 24 ? 0 : (int)(seed >> 22 & 3) - 1;
-        memcpy(&value, pair->base_bytes + offset + 4 * i, 4);
+        uint32_t bits = load_le32(pair->base_bytes + offset + 4 * i);
+        memcpy(&value, &bits, 4);
         value += (float)level * (201.0f / 1048576);
-        memcpy(pair->target_bytes + offset + 4 * i, &value, 4);
+        memcpy(&bits, &value, 4);
+        store_le32(pair->target_bytes + offset + 4 * i, bits);
     }
 }
 
