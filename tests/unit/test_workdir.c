@@ -80,6 +80,7 @@ static pid_t start_one(struct workdir *told, pid_t *group)
     if (!pid) {
         struct workdir dir;
         setpgid(0, 0);
+        signal(SIGINT, SIG_DFL); /* tests in the background have it ignored */
         if (workdir_open(&dir, true, NULL))
             _exit(1);
         pid_t child = fork();
