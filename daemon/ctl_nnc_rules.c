@@ -213,8 +213,8 @@ static bool low_rank_fits(const struct ctl_nnc_rules *r, bool has_base,
     return true;
 }
 
-bool ctl_nnc_rules_finish(struct ctl_nnc_rules *r, bool has_base, bool has_prev,
-                          struct diag *diag)
+/* Options that would not be followed if they were taken together. */
+static bool options_fit(const struct ctl_nnc_rules *r, struct diag *diag)
 {
     const struct nnc_write_rules *rules = &r->rules;
     bool bits = rules->step == NNC_STEP_BITS;

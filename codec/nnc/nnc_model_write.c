@@ -73,8 +73,9 @@ struct job {
     const struct tensor *tensor;
     const struct tensor *base; /* NULL: sent whole */
     size_t elem_count;
-    uint64_t skip; /* bytes of the tensor before those looked at */
-    double share;  /* as in struct writing */
+    uint8_t *low_near; /* 1 + the rank last found for it */
+    uint64_t skip;     /* bytes of the tensor before those looked at */
+    double share;      /* as in struct writing */
     struct nnc_tensor head;
 };
 
@@ -537,6 +538,7 @@ static enum status write_item(struct writing *writing, struct worker *w,
         .tensor = &params->model->tensors[item->index],
         .base = nnc_step_base(params, item->index),
         .share = writing->share,
+        .low_near = &writing->low_near[item->index],
     };
     item->row = (struct nnc_write_row){
         .tensor = job.tensor,
