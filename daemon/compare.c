@@ -200,7 +200,7 @@ static enum status measure_piece(struct comparer *c, struct compare_row *row,
 static enum status measure(struct comparer *c, struct compare_row *row)
 {
     const struct tensor *a = row->base, *b = row->target;
-    bool numeric = elements_numeric(a->dtype) && elements_numeric(b->dtype);
+    bool numeric = dtype_is_number(a->dtype) && dtype_is_number(b->dtype);
     row->measured = numeric ? tensor_elem_count(a) == tensor_elem_count(b)
                             : a->dtype == b->dtype && a->size == b->size;
     row->count = numeric ? tensor_elem_count(b) : b->size;

@@ -5,30 +5,6 @@
 
 #include <math.h>
 
-bool elements_numeric(enum dtype dtype)
-{
-    switch (dtype) {
-    case DTYPE_BOOL:
-    case DTYPE_U8:
-    case DTYPE_I8:
-    case DTYPE_U16:
-    case DTYPE_I16:
-    case DTYPE_U32:
-    case DTYPE_I32:
-    case DTYPE_U64:
-    case DTYPE_I64:
-    case DTYPE_F16:
-    case DTYPE_BF16:
-    case DTYPE_F32:
-    case DTYPE_F64:
-    case DTYPE_F8_E5M2:
-    case DTYPE_F8_E4M3:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static double of_f32(uint32_t bits)
 {
     float value;

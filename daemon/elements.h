@@ -4,10 +4,7 @@
 
 #include "codec/model/dtype.h"
 
-/* False for packed, complex and scale types: these are bytes here. */
-bool elements_numeric(enum dtype dtype);
-
-/* count little-endian elements of a numeric dtype; 64-bit integers are
+/* count little-endian elements of a dtype_is_number; 64-bit integers are
  * rounded. */
 void elements_read(enum dtype dtype, const uint8_t *in, size_t count,
                    double *out);

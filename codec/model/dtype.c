@@ -48,3 +48,16 @@ bool dtype_is_float(enum dtype dtype)
     return dtype == DTYPE_F64 || dtype == DTYPE_F32 || dtype == DTYPE_F16 ||
            dtype == DTYPE_BF16;
 }
+
+bool dtype_is_int(enum dtype dtype)
+{
+    return dtype == DTYPE_BOOL || dtype == DTYPE_U8 || dtype == DTYPE_I8 ||
+           dtype == DTYPE_U16 || dtype == DTYPE_I16 || dtype == DTYPE_U32 ||
+           dtype == DTYPE_I32 || dtype == DTYPE_U64 || dtype == DTYPE_I64;
+}
+
+bool dtype_is_number(enum dtype dtype)
+{
+    return dtype_is_float(dtype) || dtype_is_int(dtype) ||
+           dtype == DTYPE_F8_E5M2 || dtype == DTYPE_F8_E4M3;
+}

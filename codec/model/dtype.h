@@ -55,4 +55,10 @@ bool dtype_from_name(const char *name, size_t size, enum dtype *out);
 /* True for f64, f32, f16, bf16: the floats that delta and full modes code. */
 bool dtype_is_float(enum dtype dtype);
 
+/* Integers of whole bytes, bool among them. */
+bool dtype_is_int(enum dtype dtype);
+
+/* Either, or a float of 8 bits: each element is one number. */
+bool dtype_is_number(enum dtype dtype);
+
 #endif

@@ -11,27 +11,9 @@
 
 enum nnc_carry nnc_element_carry(enum dtype dtype)
 {
-    switch ((int)dtype) {
-    case DTYPE_F64:
-    case DTYPE_F32:
-    case DTYPE_F16:
-    case DTYPE_BF16:
-    case DTYPE_F8_E5M2:
-    case DTYPE_F8_E4M3:
-        return NNC_CARRY_FLOATS;
-    case DTYPE_BOOL:
-    case DTYPE_U8:
-    case DTYPE_I8:
-    case DTYPE_U16:
-    case DTYPE_I16:
-    case DTYPE_U32:
-    case DTYPE_I32:
-    case DTYPE_U64:
-    case DTYPE_I64:
-        return NNC_CARRY_INTS;
-    default:
+    if (!dtype_is_number(dtype))
         return NNC_CARRY_NONE;
-    }
+    return dtype_is_int(dtype) ? NNC_CARRY_INTS : NNC_CARRY_FLOATS;
 }
 
 static size_t width_of(enum dtype dtype)

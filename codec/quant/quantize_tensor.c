@@ -91,16 +91,26 @@ static enum status read_pred(const struct quantize_tensor *t, uint64_t first,
     return STATUS_OK;
 }
 
-enum status quantize_tensor_pred(const struct quantize_tensor *t,
-                                 uint64_t first, size_t count, uint8_t *out)
+/* Elements made by one, which makes a chunk at most. */
+static enum status by_chunks(const struct quantize_tensor *t, uint64_t first,
+                             size_t count, uint8_t *out,
+                             enum status (*one)(const struct quantize_tensor *t,
+                                                uint64_t first, size_t count,
+                                                uint8_t *out))
 {
     enum status status = STATUS_OK;
     size_t bytes = elem_bytes(t);
     for (size_t at = 0; at < count && !status; at += CHUNK) {
         size_t now = count - at < CHUNK ? count - at : CHUNK;
-        status = read_pred(t, first + at, now, out + at * bytes);
+        status = one(t, first + at, now, out + at * bytes);
     }
     return status;
+}
+
+enum status quantize_tensor_pred(const struct quantize_tensor *t,
+                                 uint64_t first, size_t count, uint8_t *out)
+{
+    return by_chunks(t, first, count, out, read_pred);
 }
 
 /* diff and, unless NULL, pred of all elements against what read gives; same
@@ -410,13 +420,7 @@ static enum status read_chunk(const struct quantize_tensor *t, uint64_t first,
 enum status quantize_tensor_read(const struct quantize_tensor *t,
                                  uint64_t first, size_t count, uint8_t *out)
 {
-    enum status status = STATUS_OK;
-    size_t bytes = elem_bytes(t);
-    for (size_t at = 0; at < count && !status; at += CHUNK) {
-        size_t now = count - at < CHUNK ? count - at : CHUNK;
-        status = read_chunk(t, first + at, now, out + at * bytes);
-    }
-    return status;
+    return by_chunks(t, first, count, out, read_chunk);
 }
 
 static enum status pack_levels(struct quantize_tensor *t, int32_t *levels)

@@ -3,25 +3,15 @@
 # collection beside the source tree; prints TAP with the counts of each.
 set -u
 program=$DM_BUILDDIR/tests/conformance/test_nnc_vectors
-number=0
+. "$DM_SRCDIR/tests/conformance/run_vectors.sh"
 
 run()
 {
-    number=$((number + 1))
-    if [ ! -f "$2/index.json" ]; then
-        echo "ok $number - $1 # SKIP no such vectors here"
-        return
+    if [ -f "$2/index.json" ]; then
+        run_vectors "$program" "$2" "$1"
+    else
+        skip_vectors "$1" 'no such vectors here'
     fi
-    out=$("$program" "$2" 2>&1)
-    rc=$?
-    printf '%s\n' "$out" | sed 's/^/# /'
-    result='not ok'
-    count=$(printf '%s\n' "$out" | tail -n 1)
-    case $count in
-    '0 passed'*) ;;
-    *) [ $rc -eq 0 ] && result=ok ;;
-    esac
-    echo "$result $number - $1: $count"
 }
 
 echo 1..4

@@ -47,7 +47,7 @@ static void known_patterns(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         double value = element(cases[i].dtype, cases[i].bits);
-        assert_true(elements_numeric(cases[i].dtype));
+        assert_true(dtype_is_number(cases[i].dtype));
         if (value < cases[i].value || value > cases[i].value)
             fail_msg("case %zu: %g, not %g", i, value, cases[i].value);
     }
@@ -67,11 +67,11 @@ static void packed_types_are_no_numbers(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < DTYPE_COUNT; i++)
-        assert_true(!elements_numeric((enum dtype)i) ||
+        assert_true(!dtype_is_number((enum dtype)i) ||
                     dtype_bits((enum dtype)i) % 8 == 0);
-    assert_false(elements_numeric(DTYPE_F4));
-    assert_false(elements_numeric(DTYPE_C64));
-    assert_false(elements_numeric(DTYPE_F8_E8M0));
+    assert_false(dtype_is_number(DTYPE_F4));
+    assert_false(dtype_is_number(DTYPE_C64));
+    assert_false(dtype_is_number(DTYPE_F8_E8M0));
 }
 
 int main(void)
