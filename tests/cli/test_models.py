@@ -13,20 +13,9 @@ import sys
 import tempfile
 import time
 
-BUILD = os.path.abspath(os.environ.get("DM_BUILDDIR", "."))
-SOURCE = os.path.abspath(os.environ.get("DM_SRCDIR", "."))
-TOOL = os.path.join(BUILD, "deltamesh")
+from cli import SOURCE, TOOL, plan, result, safetensors, write
+
 DATA = os.path.join(SOURCE, "tests/data")
-number = 0
-
-
-def result(ok, name, detail=""):
-    global number
-    number += 1
-    print("%s %d - %s" % ("ok" if ok else "not ok", number, name), flush=True)
-    if not ok:
-        for line in str(detail).splitlines():
-            print("#", line)
 
 
 def run(*args, **kw):
@@ -36,25 +25,6 @@ def run(*args, **kw):
 def refused(got, status, words, name):
     result(got.returncode == status and got.stderr.count("\n") == 1 and
            words in got.stderr, name, "%d %s" % (got.returncode, got.stderr))
-
-
-def write(path, data):
-    if os.path.dirname(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data)
-
-
-def safetensors(tensors):
-    """tensors: name, dtype, shape, bytes."""
-    head, at = {}, 0
-    for name, dtype, shape, data in tensors:
-        head[name] = {"dtype": dtype, "shape": shape,
-                      "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    text = json.dumps(head).encode()
-    return (struct.pack("<Q", len(text)) + text +
-            b"".join(t[3] for t in tensors))
 
 
 def f32(*values):
@@ -353,7 +323,7 @@ def main():
         check_bench()
         check_words()
         os.chdir("/")
-    print("1..%d" % number)
+    plan()
 
 
 if __name__ == "__main__":

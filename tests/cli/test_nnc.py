@@ -14,24 +14,11 @@ import sys
 import tempfile
 import zipfile
 
-BUILD = os.path.abspath(os.environ.get("DM_BUILDDIR", "."))
-SOURCE = os.path.abspath(os.environ.get("DM_SRCDIR", "."))
-TOOL = os.path.join(BUILD, "deltamesh")
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lab"))
+from cli import SOURCE, TOOL, plan, result, safetensors, write  # noqa: E402
 from test_formats import FORMATS as CONTAINERS  # noqa: E402
 from test_formats import weights, write as write_files  # noqa: E402
-
-number = 0
-
-
-def result(ok, name, detail=""):
-    global number
-    number += 1
-    print("%s %d - %s" % ("ok" if ok else "not ok", number, name), flush=True)
-    if not ok:
-        for line in str(detail).splitlines():
-            print("#", line)
 
 
 def nnc(*args, **kw):
@@ -56,27 +43,9 @@ def refused(got, status, words, name):
            words in got.stderr, name, "%d %s" % (got.returncode, got.stderr))
 
 
-def write(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-    return path
-
-
 def read(path):
     with open(path, "rb") as file:
         return file.read()
-
-
-def safetensors(tensors):
-    """tensors: name, dtype, shape, bytes."""
-    head, at = {}, 0
-    for name, dtype, shape, data in tensors:
-        head[name] = {"dtype": dtype, "shape": shape,
-                      "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    text = json.dumps(head).encode()
-    return (struct.pack("<Q", len(text)) + text +
-            b"".join(t[3] for t in tensors))
 
 
 def tensors_of(path):
@@ -638,7 +607,7 @@ def main():
         left = [f for f in os.listdir(".") if "tmp-" in f]
         result(not left, "nothing is left behind", left)
         os.chdir("/")
-    print("1..%d" % number)
+    plan()
     return 0
 
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # For scripts that run a conformance program over folders of vectors: prints a
 # line of TAP with its counts. To be sourced; number counts the lines.
 number=0
